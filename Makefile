@@ -1,0 +1,56 @@
+# Every target sets up what it needs: a fresh clone wants only make and Python 3.11 or later with venv.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help venv check lint format types imports test coverage bench demo build clean
+
+help: ## List the targets
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+venv: $(STAMP) ## Create .venv and install the package, editable, with its tools
+
+# Written last, so an install that fails half-way is tried again.
+$(STAMP): pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
+
+check: lint types imports test ## What CI runs: lint, types, imports, tests
+
+lint: $(STAMP) ## Check style and formatting (ruff)
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+
+format: $(STAMP) ## Fix what can be fixed, and format (ruff)
+	$(BIN)/ruff check --fix-only
+	$(BIN)/ruff format
+
+types: $(STAMP) ## Check types (mypy, strict)
+	$(BIN)/mypy
+
+imports: $(STAMP) ## Check that imports follow the layers (import-linter)
+	$(BIN)/lint-imports --no-logo
+
+test: $(STAMP) ## Run the tests, benchmarks left out
+	$(BIN)/pytest -q tests --ignore=tests/bench
+
+coverage: $(STAMP) ## Run the tests and report the lines and branches they miss
+	$(BIN)/pytest -q tests --ignore=tests/bench --cov --cov-report=term-missing
+
+bench: $(STAMP) ## Run the benchmarks
+	$(BIN)/python tests/bench/run.py
+
+demo: $(STAMP) ## Walk through the command line on a store of its own
+	PATH="$(CURDIR)/$(BIN):$$PATH" sh docs/demo.sh
+
+build: $(STAMP) ## Build the wheel and the source archive into dist/
+	$(BIN)/python -m build
+
+clean: ## Remove caches and build output (to start over: rm -rf .venv)
+	rm -rf dist build htmlcov .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	find src tests docs -type d -name __pycache__ -prune -exec rm -rf {} + 2>/dev/null || true

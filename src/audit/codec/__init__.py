@@ -1,0 +1,1 @@
+"""Between values and bytes: keys, events, commits, segments, terms and cursors. Pure."""

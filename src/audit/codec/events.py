@@ -1,0 +1,131 @@
+"""Events <-> JSON: header (`id`, `index`, `topics`), then payload (`salt` and the rest), encoded once and never again.
+
+The stored text of an event always starts `{"id":"`, 26 characters, `","index":`, so its id and index are read by slicing.
+The payload begins at the first `,"salt":"`; a quote inside a topic is escaped, so nothing before it can look like that.
+"""
+
+from __future__ import annotations
+
+import binascii
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, Final
+
+import msgspec
+
+from audit.model.event import Actor, Event, Outcome, Target
+from audit.model.ids import EventId
+from audit.model.topic import Topic
+
+__all__ = [
+    "HEADER_BYTES",
+    "SALT_BYTES",
+    "decode_event",
+    "decode_events",
+    "encode_body",
+    "encode_topics",
+    "event_id_text",
+    "event_index",
+    "id_of",
+    "join_events",
+    "salted",
+    "split_event",
+]
+
+SALT_BYTES: Final = 16
+ID_SLICE: Final = slice(7, 33)
+_INDEX_AT: Final = 43
+_CUT: Final = b',"salt":"'
+HEADER_BYTES: Final = len(b'{"id":"","index":,"topics":') + 26 + 20
+"""Bytes of a header without its topics, for the largest index."""
+
+
+class _Body(msgspec.Struct, omit_defaults=True):
+    """The members of a payload after the salt, in their order on disk."""
+
+    action: str | None = None
+    occurred_at: datetime | None = None
+    actor: Actor | None = None
+    targets: list[Target] = []
+    outcome: Outcome | None = None
+    context: dict[str, str] = {}
+    data: Any = None
+
+
+_encoder: Final = msgspec.json.Encoder()
+_decoder: Final = msgspec.json.Decoder(Event)
+_list_decoder: Final = msgspec.json.Decoder(list[Event])
+
+
+def encode_topics(topics: Sequence[Topic]) -> bytes:
+    """Return an event's topics as JSON."""
+    return _encoder.encode(topics)
+
+
+def encode_body(  # noqa: PLR0913 - one argument a member
+    action: str | None,
+    occurred_at: datetime | None,
+    actor: Actor | None,
+    targets: list[Target],
+    outcome: Outcome | None,
+    context: dict[str, str],
+    data: Any,
+) -> bytes:
+    """Return the payload without its salt as a JSON object; unset members are left out.
+
+    Raises:
+        TypeError, ValueError: `data` holds something that is no JSON. NaN, Infinity, bytes and integers beyond 64 bits
+            do NOT raise (msgspec writes something else for them): the caller checks for them first.
+    """
+    return _encoder.encode(_Body(action, occurred_at, actor, targets, outcome, context, data))
+
+
+def salted(body: bytes, salt: bytes) -> bytes:
+    """Return the payload as it is stored, from its start `,"salt":"` to the event's closing brace."""
+    text = binascii.b2a_base64(salt, newline=False)[:22].translate(_URL_SAFE)
+    if len(body) == len(b"{}"):
+        return b',"salt":"%b"}' % text
+    return b',"salt":"%b",%b' % (text, body[1:])
+
+
+_URL_SAFE: Final = bytes.maketrans(b"+/", b"-_")
+
+
+def event_id_text(event: bytes) -> bytes:
+    """Return the text of a stored event's id."""
+    return event[ID_SLICE]
+
+
+def event_index(event: bytes) -> int:
+    """Return the index of a stored event."""
+    return int(event[_INDEX_AT : event.index(b",", _INDEX_AT)])
+
+
+def split_event(event: bytes) -> tuple[bytes, bytes]:
+    """Return a stored event's header and payload; both together are the event."""
+    at = event.index(_CUT)
+    return event[:at], event[at:]
+
+
+def decode_event(event: bytes) -> Event:
+    """Return the event of its stored JSON.
+
+    Raises:
+        msgspec.MsgspecError: the bytes are no event.
+    """
+    return _decoder.decode(event)
+
+
+def join_events(events: Sequence[bytes]) -> bytes:
+    """Return a JSON array of stored events."""
+    return b"[" + b",".join(events) + b"]"
+
+
+def decode_events(events: Sequence[bytes]) -> list[Event]:
+    """Return the events of their stored JSON, decoded in one go."""
+    return _list_decoder.decode(join_events(events))
+
+
+def id_of(event: bytes) -> EventId:
+    """Return a stored event's id."""
+    return EventId(event[ID_SLICE].decode())

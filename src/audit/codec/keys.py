@@ -1,0 +1,124 @@
+"""Keys of the store: one letter for the kind of record, then what orders it. Byte order is id order.
+
+    B  segment id, chunk     256 events' JSON, in compressed blocks
+    C  id of first event     a commit not yet sealed
+    I  key's digest          where an idempotency key's events are
+    K  segment id            the idempotency keys of a segment's events
+    M  name                  metadata: format, store id, bounds
+    P  term, segment id      posting list
+    S  segment id            a segment's directory
+    T  parent, child         events of a sealed topic, counted
+    ~                        the end: every seek lands on a record
+
+A segment's id is the id of its first event.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from audit.codec.terms import term_of_topic
+from audit.model.ids import format_id_bytes
+from audit.model.topic import Topic, format_topic
+
+__all__ = [
+    "CHUNK",
+    "COMMIT",
+    "END",
+    "ID_BYTES",
+    "META",
+    "POSTING",
+    "RECEIPT",
+    "SEGMENT",
+    "SEGMENT_RECEIPTS",
+    "TOPIC",
+    "describe",
+    "id_key",
+    "key_of_chunk",
+    "key_of_posting",
+    "key_of_topic",
+    "prefix_of_children",
+    "prefix_of_postings",
+]
+
+CHUNK: Final = b"B"
+COMMIT: Final = b"C"
+RECEIPT: Final = b"I"
+SEGMENT_RECEIPTS: Final = b"K"
+META: Final = b"Mformat"
+POSTING: Final = b"P"
+SEGMENT: Final = b"S"
+TOPIC: Final = b"T"
+END: Final = b"~"
+ID_BYTES: Final = 16
+
+
+def id_key(value: int) -> bytes:
+    """Return an id as the 16 bytes keys hold; past the last id, bytes above them all."""
+    return b"\xff" * (ID_BYTES + 1) if value >> 128 else value.to_bytes(ID_BYTES, "big")
+
+
+def key_of_chunk(segment: bytes, chunk: int) -> bytes:
+    """Return the key of a segment's n-th chunk."""
+    return CHUNK + segment + chunk.to_bytes(1, "big")
+
+
+def prefix_of_postings(term: bytes) -> bytes:
+    """Return what the keys of a term's posting lists start with; a segment's id completes one."""
+    return POSTING + term
+
+
+def key_of_posting(term: bytes, segment: bytes) -> bytes:
+    """Return the key of a term's posting list in a segment."""
+    return POSTING + term + segment
+
+
+def prefix_of_children(parent: Topic) -> bytes:
+    """Return what the keys of a topic's children start with; the child's last segment completes one."""
+    return TOPIC + term_of_topic(parent)[1:]
+
+
+def key_of_topic(topic: Topic) -> bytes:
+    """Return the key of a topic's count."""
+    return prefix_of_children(topic[:-1]) + topic[-1].encode()
+
+
+_NAMES: Final = {
+    CHUNK: "chunk",
+    COMMIT: "commit",
+    RECEIPT: "receipt",
+    SEGMENT_RECEIPTS: "receipts of segment",
+    POSTING: "posting list",
+    SEGMENT: "segment",
+    TOPIC: "topic count",
+    META[:1]: "metadata",
+    END: "end mark",
+}
+
+
+def describe(key: bytes) -> str:
+    """Return a record's name for people: its kind and the event or value that it belongs to."""
+    kind = key[:1]
+    name = _NAMES.get(kind, "unknown record")
+    if kind in (COMMIT, SEGMENT, SEGMENT_RECEIPTS) and len(key) == 1 + ID_BYTES:
+        return f"{name} {format_id_bytes(key[1:])}"
+    if kind == CHUNK and len(key) == 2 + ID_BYTES:
+        return f"{name} {key[-1]} of segment {format_id_bytes(key[1:-1])}"
+    if kind == POSTING and len(key) > 4 + ID_BYTES:
+        return f"{name} of {_term_name(key[1:-ID_BYTES])} in segment {format_id_bytes(key[-ID_BYTES:])}"
+    return f"{name} {key[1:].hex()}"
+
+
+_TERM_NAMES: Final = {b"c": "action", b"a": "actor", b"o": "outcome", b"r": "request", b"g": "target"}
+
+
+def _term_name(term: bytes) -> str:
+    value = term[3:]
+    if term[:1] == b"t":
+        parts = []
+        at = 0
+        while at < len(value):
+            parts.append(value[at + 1 : at + 1 + value[at]].decode(errors="replace"))
+            at += 1 + value[at]
+        return f"topic {format_topic(parts)}"
+    return f"{_TERM_NAMES.get(term[:1], 'term')} {value.decode(errors='replace')!r}"

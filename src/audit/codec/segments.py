@@ -1,0 +1,236 @@
+"""Segments: up to 256 consecutive events with their posting lists. In memory while recent, in records once sealed.
+
+On disk a segment is a directory (where each block starts, by id), chunks of compressed blocks, and one posting list a
+term. A chunk is what is read at once, a block what is decompressed at once: one rare event costs one small block.
+"""
+
+from __future__ import annotations
+
+import struct
+from bisect import bisect_right
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
+from typing import Final, NamedTuple
+
+import lz4.block
+
+from audit.codec.checksum import open_record, seal_record
+from audit.codec.commits import Claim, Commit
+from audit.codec.events import event_id_text
+from audit.codec.keys import ID_BYTES, SEGMENT, describe, key_of_chunk
+from audit.model.errors import StoreCorrupt
+from audit.model.ids import parse_id
+
+__all__ = [
+    "Directory",
+    "Layout",
+    "Segment",
+    "block_count",
+    "block_events",
+    "block_of_chunk",
+    "decode_directory",
+    "encode_chunks",
+    "encode_directory",
+    "pick_events",
+]
+
+
+class Layout(NamedTuple):
+    """Bounds of segments; fixed when a store is created, and kept in its metadata.
+
+    Attributes:
+        segment_events: Events of a segment at most; positions in it are one byte.
+        segment_bytes: Bytes of its events' JSON at most.
+        chunk_blocks: Blocks of a chunk.
+        block_events: Events of a block.
+    """
+
+    segment_events: int = 256
+    segment_bytes: int = 1024 * 1024
+    chunk_blocks: int = 8
+    block_events: int = 8
+
+
+class Segment:
+    """Consecutive events and their posting lists, growing at the end until sealed.
+
+    The sequencer alone adds to it. Readers may look on from other threads: they know from a snapshot how many events
+    are published, and ignore everything beyond (`match_positions` cuts the lists).
+    """
+
+    __slots__ = ("claims", "commits", "events", "first_index", "postings", "size_bytes")
+
+    def __init__(self, first_index: int) -> None:
+        self.first_index = first_index
+        self.events: list[bytes] = []
+        self.postings: dict[bytes, Sequence[int]] = {}
+        self.claims: list[Claim] = []
+        self.commits: list[bytes] = []
+        """Keys of the commit records that hold this segment's events, until it is sealed."""
+        self.size_bytes = 0
+
+    def __len__(self) -> int:
+        return len(self.events)
+
+    @property
+    def key(self) -> bytes:
+        """The 16 bytes of the first event's id."""
+        return id_bytes_of(self.events[0])
+
+    def room_for(self, events: Sequence[bytes], start: int, layout: Layout) -> int:
+        """Return how many of `events`, from `start` on, fit before the segment must be sealed."""
+        most = min(layout.segment_events - len(self.events), len(events) - start)
+        size = self.size_bytes
+        for count in range(most):
+            size += len(events[start + count])
+            # One event always fits an empty segment, whatever the layout says.
+            if size > layout.segment_bytes and (count or self.events):
+                return count
+        return most
+
+    def add(self, commit: Commit, start: int, stop: int) -> None:
+        """Add events `start` to `stop` of a commit, with their terms and claims."""
+        base = len(self.events) - start
+        lists = self.postings
+        for position, terms in enumerate(commit.terms[start:stop], len(self.events)):
+            for term in terms:
+                found = lists.get(term)
+                if found is None:
+                    lists[term] = [position]
+                else:
+                    found.append(position)  # type: ignore[attr-defined] # a list until sealed
+        for claim in commit.claims:
+            if start <= claim.position < stop:
+                self.claims.append(claim._replace(position=claim.position + base))
+        added = commit.events[start:stop]
+        self.size_bytes += sum(map(len, added))
+        self.events.extend(added)
+
+    def seal(self) -> None:
+        """Turn posting lists into the bytes that are stored; nothing can be added afterwards."""
+        self.postings = {term: bytes(found) for term, found in self.postings.items()}
+        self.commits = []
+
+
+def id_bytes_of(event: bytes) -> bytes:
+    """Return the 16 bytes of a stored event's id."""
+    return parse_id(event_id_text(event).decode()).to_bytes(ID_BYTES, "big")
+
+
+class Directory(NamedTuple):
+    """What a sealed segment's own record says.
+
+    Attributes:
+        first_index: Index of the first event.
+        count: Number of events.
+        last_id: The 16 bytes of the last event's id.
+        block_ids: The id of each block's first event, 16 bytes each, back to back.
+    """
+
+    first_index: int
+    count: int
+    last_id: bytes
+    block_ids: bytes
+
+    def block_holding(self, event_id: bytes) -> int:
+        """Return the number of the block that would hold this id."""
+        ids = self.block_ids
+        blocks = range(len(ids) // ID_BYTES)
+        at = bisect_right(blocks, event_id, key=lambda n: ids[n * ID_BYTES : (n + 1) * ID_BYTES])
+        return max(0, at - 1)
+
+
+_DIRECTORY: Final = struct.Struct(f"<QH{ID_BYTES}s")
+_CHUNK_ENTRY: Final = struct.Struct("<I")
+
+
+def encode_directory(segment: Segment, layout: Layout) -> tuple[bytes, bytes]:
+    """Return key and record of a segment's directory."""
+    events = segment.events
+    key = SEGMENT + segment.key
+    starts = b"".join([id_bytes_of(event) for event in events[:: layout.block_events]])
+    head = _DIRECTORY.pack(segment.first_index, len(events), id_bytes_of(events[-1]))
+    return key, seal_record(key, head + starts)
+
+
+def decode_directory(key: bytes, record: bytes) -> Directory:
+    """Return the directory of a segment.
+
+    Raises:
+        StoreCorrupt: the checksum or the form is wrong.
+    """
+    name = describe(key)
+    body = open_record(key, record, name)
+    try:
+        first_index, count, last_id = _DIRECTORY.unpack_from(body)
+    except struct.error as error:
+        raise StoreCorrupt(name, f"can't be decoded: {error}") from error
+    return Directory(first_index, count, last_id, bytes(body[_DIRECTORY.size :]))
+
+
+def encode_chunks(segment: Segment, layout: Layout) -> Iterable[tuple[bytes, bytes]]:
+    """Yield key and record of each chunk: ends of its compressed blocks, then the blocks."""
+    events = segment.events
+    own_key = segment.key
+    size = layout.block_events
+    blocks = [_encode_block(events[start : start + size]) for start in range(0, len(events), size)]
+    for number, start in enumerate(range(0, len(blocks), layout.chunk_blocks)):
+        some = blocks[start : start + layout.chunk_blocks]
+        at = 4 * (len(some) + 1)
+        ends = [at]
+        for block in some:
+            at += len(block)
+            ends.append(at)
+        key = key_of_chunk(own_key, number)
+        yield key, seal_record(key, struct.pack(f"<{len(ends)}I", *ends) + b"".join(some))
+
+
+def _encode_block(events: list[bytes]) -> bytes:
+    at = 4 * (len(events) + 1)
+    starts = [at]
+    for event in events:
+        at += len(event)
+        starts.append(at)
+    packed: bytes = lz4.block.compress(struct.pack(f"<{len(starts)}I", *starts) + b"".join(events))
+    return packed
+
+
+def block_of_chunk(key: bytes, body: memoryview, number: int) -> bytes:
+    """Return the n-th block of a chunk's body, decompressed: starts of its events, then the events.
+
+    Raises:
+        StoreCorrupt: the chunk has no such block, or it can't be decompressed.
+    """
+    try:
+        start, end = _PAIR.unpack_from(body, 4 * number)
+        if not 4 * (number + 2) <= start <= end <= len(body):
+            raise StoreCorrupt(describe(key), f"block {number} lies outside it")
+        block: bytes = lz4.block.decompress(body[start:end])
+    except (struct.error, lz4.block.LZ4BlockError) as error:
+        raise StoreCorrupt(describe(key), f"block {number} can't be decompressed: {error}") from error
+    return block
+
+
+_PAIR: Final = struct.Struct("<II")
+
+
+def block_count(body: memoryview) -> int:
+    """Return the number of blocks in a chunk's body."""
+    first: int = _CHUNK_ENTRY.unpack_from(body)[0]
+    return first // 4 - 1
+
+
+def block_events(block: bytes) -> list[bytes]:
+    """Return all events of a decompressed block."""
+    count = _CHUNK_ENTRY.unpack_from(block)[0] // 4
+    return [block[start:end] for start, end in pairwise(struct.unpack_from(f"<{count}I", block))]
+
+
+def pick_events(block: bytes, offsets: Iterable[int]) -> list[bytes]:
+    """Return the events of a decompressed block at some offsets in it."""
+    pair = _PAIR.unpack_from
+    found = []
+    for offset in offsets:
+        start, end = pair(block, 4 * offset)
+        found.append(block[start:end])
+    return found

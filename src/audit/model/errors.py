@@ -1,0 +1,206 @@
+"""Every error a caller can meet, as one tree.
+
+    AuditError
+    ├── InvalidParameter      a value outside its documented form or bound
+    │   ├── TooLarge          an event or a call over its size
+    │   ├── CursorInvalid     a cursor of another store, query or order
+    │   └── CursorExpired     a cursor below what the log still keeps
+    ├── NotFound              no event with this id
+    ├── Conflict              one idempotency key, two different requests
+    ├── Overloaded            the queue of appends is full
+    ├── Unavailable           nothing was written; try again
+    │   └── DiskFull          free space is below the watermark
+    ├── OutcomeUnknown        the write failed midway; a retry needs an idempotency key
+    ├── ClockSuspect          the clock jumped; the operator must accept it
+    └── StoreError            about the store as a whole
+        ├── StoreMissing      the path holds no store
+        ├── StoreExists       the path already holds one
+        ├── StoreLocked       another process has it open
+        ├── StoreFormat       written by another version of the format
+        ├── StoreCorrupt      a record is damaged or missing
+        ├── StoreClosed       closed, or being closed
+        └── StoreForked       opened before a fork, used after it
+
+`code` is stable and goes over the wire; `retryable` says whether the same call may succeed later.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+__all__ = [
+    "AuditError",
+    "ClockSuspect",
+    "Conflict",
+    "CursorExpired",
+    "CursorInvalid",
+    "DiskFull",
+    "InvalidParameter",
+    "NotFound",
+    "OutcomeUnknown",
+    "Overloaded",
+    "StoreClosed",
+    "StoreCorrupt",
+    "StoreError",
+    "StoreExists",
+    "StoreForked",
+    "StoreFormat",
+    "StoreLocked",
+    "StoreMissing",
+    "TooLarge",
+    "Unavailable",
+]
+
+
+class AuditError(Exception):
+    """Base of every error raised on purpose by this package."""
+
+    code: ClassVar[str] = "internal"
+    retryable: ClassVar[bool] = False
+
+
+class InvalidParameter(AuditError, ValueError):
+    """A value outside its documented form or bound; nothing was written.
+
+    Attributes:
+        parameter: Path of the parameter, such as ``events[3].topics[0][1]``.
+        problem: What is wrong with it, naming the bound.
+    """
+
+    code: ClassVar[str] = "invalid_params"
+
+    def __init__(self, parameter: str, problem: str) -> None:
+        super().__init__(f"{parameter}: {problem}")
+        self.parameter = parameter
+        self.problem = problem
+
+    def __reduce__(self) -> tuple[type[InvalidParameter], tuple[str, str]]:
+        return type(self), (self.parameter, self.problem)
+
+    def under(self, prefix: str) -> InvalidParameter:
+        """Return the same error with its parameter's path placed under `prefix`."""
+        return type(self)(f"{prefix}.{self.parameter}" if self.parameter else prefix, self.problem)
+
+
+class TooLarge(InvalidParameter):
+    """An event or a call over its size; nothing was written."""
+
+    code: ClassVar[str] = "too_large"
+
+
+class CursorInvalid(InvalidParameter):
+    """A cursor that is damaged, or of another store, query or order."""
+
+    code: ClassVar[str] = "cursor_invalid"
+
+
+class CursorExpired(InvalidParameter):
+    """A cursor that points below the first event the log still keeps."""
+
+    code: ClassVar[str] = "cursor_expired"
+
+
+class NotFound(AuditError, LookupError):
+    """No event has this id."""
+
+    code: ClassVar[str] = "not_found"
+
+
+class Conflict(AuditError):
+    """An idempotency key was used before, with a different request; nothing was written."""
+
+    code: ClassVar[str] = "conflict"
+
+
+class Overloaded(AuditError):
+    """The queue of waiting appends is full; nothing was written."""
+
+    code: ClassVar[str] = "overloaded"
+    retryable: ClassVar[bool] = True
+
+
+class Unavailable(AuditError):
+    """The store can't serve this now; nothing was written."""
+
+    code: ClassVar[str] = "unavailable"
+    retryable: ClassVar[bool] = True
+
+
+class DiskFull(Unavailable):
+    """Free disk space is below the watermark: appends are refused, reads go on."""
+
+
+class OutcomeUnknown(AuditError):
+    """The write failed midway: the events may or may not have been committed.
+
+    Retry with the same idempotency key to find out without a duplicate.
+    """
+
+    code: ClassVar[str] = "outcome_unknown"
+    retryable: ClassVar[bool] = True
+
+
+class ClockSuspect(AuditError):
+    """The clock is more than an hour away from where it should be: appends are refused until it is accepted."""
+
+    code: ClassVar[str] = "clock_suspect"
+
+
+class StoreError(AuditError):
+    """Base of the errors about a store as a whole."""
+
+    code: ClassVar[str] = "store"
+
+
+class StoreMissing(StoreError):
+    """The path holds no store; creating one is its own step."""
+
+    code: ClassVar[str] = "store_missing"
+
+
+class StoreExists(StoreError):
+    """The path already holds a store."""
+
+    code: ClassVar[str] = "store_exists"
+
+
+class StoreLocked(StoreError):
+    """Another process, or another part of this one, has the store open."""
+
+    code: ClassVar[str] = "store_locked"
+
+
+class StoreFormat(StoreError):
+    """The store was written in a format this version does not read."""
+
+    code: ClassVar[str] = "store_format"
+
+
+class StoreCorrupt(StoreError):
+    """A record is damaged or missing.
+
+    Attributes:
+        record: The record's kind and place, such as ``segment 01JD…``.
+    """
+
+    code: ClassVar[str] = "store_corrupt"
+
+    def __init__(self, record: str, problem: str) -> None:
+        super().__init__(f"{record}: {problem}")
+        self.record = record
+        self.problem = problem
+
+    def __reduce__(self) -> tuple[type[StoreCorrupt], tuple[str, str]]:
+        return type(self), (self.record, self.problem)
+
+
+class StoreClosed(StoreError):
+    """The store is closed or being closed; nothing was written."""
+
+    code: ClassVar[str] = "store_closed"
+
+
+class StoreForked(StoreError):
+    """The store was opened before a fork; the child must open nothing of it."""
+
+    code: ClassVar[str] = "store_forked"

@@ -1,0 +1,332 @@
+"""The log in LevelDB. Owns the database handle; every call to it, closing included, holds the gate.
+
+Precautions, each against a measured fault of the parts: checksums paranoid; raw iterators only (plain ones end silently
+on an I/O error); creating is its own step; no handle is written to again after an error; never used after a fork.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import weakref
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+from cachetools import LRUCache
+
+from audit.codec.commits import Commit, commit_key, decode_commit, encode_claims, encode_commit
+from audit.codec.checksum import seal_record
+from audit.codec.keys import (
+    COMMIT,
+    END,
+    META,
+    SEGMENT,
+    SEGMENT_RECEIPTS,
+    describe,
+    key_of_posting,
+    key_of_topic,
+    prefix_of_children,
+)
+from audit.codec.segments import Layout, Segment, decode_directory, encode_chunks, encode_directory, id_bytes_of
+from audit.codec.terms import topic_of_term
+from audit.model.errors import (
+    OutcomeUnknown,
+    StoreClosed,
+    StoreCorrupt,
+    StoreExists,
+    StoreForked,
+    StoreLocked,
+    StoreMissing,
+    Unavailable,
+)
+from audit.model.topic import Topic
+from audit.storage.blockcache import BlockCache
+from audit.storage.driver import plyvel
+from audit.storage.gate import Gate
+from audit.storage.leveldb_read import SealedReader
+from audit.storage.options import StoreOptions
+from audit.storage.port import FORMAT, Batch, ChildCount, Found, Head, KnownClaim, Search, StoreMeta
+from audit.storage.records import (
+    decode_count,
+    decode_meta,
+    decode_receipt,
+    encode_count,
+    encode_meta,
+    encode_receipt,
+    receipt_key,
+)
+
+__all__ = ["LevelDBStorage", "create_store", "open_store"]
+
+_TABLE_BYTES: Final = 8 * 1024 * 1024
+_BLOCK_BYTES: Final = 1024
+_COUNT_CACHE: Final = 16_384
+_open_stores: Final[weakref.WeakSet[LevelDBStorage]] = weakref.WeakSet()
+
+
+def create_store(path: Path, store_id: str, layout: Layout = Layout()) -> StoreMeta:  # noqa: B008 - immutable
+    """Create an empty store in a directory that does not exist yet or is empty, and close it.
+
+    Raises:
+        StoreExists: the directory is not empty.
+        Unavailable: it can't be written.
+    """
+    meta = StoreMeta(format=FORMAT, store_id=store_id, layout=layout)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        if any(path.iterdir()):
+            raise StoreExists(f"{path} is not empty")
+        database = plyvel.DB(str(path), create_if_missing=True, error_if_exists=True, paranoid_checks=True)
+        try:
+            with database.write_batch(sync=True) as batch:
+                batch.put(END, b"")
+                batch.put(META, encode_meta(meta))
+        finally:
+            database.close()
+    except (plyvel.Error, OSError) as error:
+        raise Unavailable(f"can't create a store in {path}: {_text(error)}") from error
+    return meta
+
+
+def open_store(path: Path, options: StoreOptions) -> LevelDBStorage:
+    """Open an existing store; never creates one.
+
+    Raises:
+        StoreMissing: the directory holds no store, or one that lost its CURRENT file.
+        StoreLocked: it is open already, here or in another process.
+        StoreFormat: its format is not this version's.
+        StoreCorrupt: LevelDB finds it damaged.
+        Unavailable: the disk can't be read, or is too full for LevelDB's recovery.
+    """
+    if not (path / "CURRENT").is_file():
+        problem = "its CURRENT file is missing: restore it from a backup" if path.is_dir() else "there is no such directory"
+        raise StoreMissing(f"{path} holds no store: {problem}")
+    try:
+        database = plyvel.DB(
+            str(path),
+            create_if_missing=False,
+            paranoid_checks=True,
+            compression=None,
+            write_buffer_size=options.write_buffer_bytes,
+            lru_cache_size=options.driver_cache_bytes,
+            max_file_size=_TABLE_BYTES,
+            block_size=_BLOCK_BYTES,
+            bloom_filter_bits=10,
+        )
+    except plyvel.CorruptionError as error:
+        raise StoreCorrupt(str(path), _text(error)) from error
+    except (plyvel.Error, OSError) as error:
+        text = _text(error)
+        if "lock" in text.lower():
+            raise StoreLocked(f"{path} is open already: {text}") from error
+        if "does not exist" in text or "missing files" in text:
+            raise StoreCorrupt(str(path), text) from error
+        raise Unavailable(f"can't open {path}: {text}") from error
+    try:
+        return LevelDBStorage(database, options)
+    except BaseException:
+        database.close()
+        raise
+
+
+class LevelDBStorage:
+    """An open store. Implements `Storage`, whose docstrings hold here."""
+
+    def __init__(self, database: Any, options: StoreOptions) -> None:
+        self._database = database
+        self._gate = Gate()
+        with _reading():
+            if database.get(END) is None:
+                raise StoreCorrupt(describe(END), "is missing")
+            record = database.get(META, verify_checksums=True)
+        if record is None:
+            raise StoreCorrupt(describe(META), "is missing")
+        self._meta = decode_meta(record)
+        self._cache = BlockCache(options.block_cache_bytes)
+        # The writer's alone. Counts of topics as of the last sealed segment, to be added to without reading them again.
+        self._counts: LRUCache[Topic, tuple[int, int, int]] = LRUCache(_COUNT_CACHE)
+        _open_stores.add(self)
+
+    @property
+    def meta(self) -> StoreMeta:
+        """What the store says of itself."""
+        return self._meta
+
+    def load(self) -> Head:
+        with self._gate, _reading(), closing(self._database.raw_iterator(verify_checksums=True)) as iterator:
+            first_index, last_id = _sealed_end(iterator)
+            commits: list[tuple[bytes, Commit]] = []
+            iterator.seek(COMMIT)
+            expected = first_index
+            while iterator.valid() and iterator.key().startswith(COMMIT):
+                key = iterator.key()
+                commit = decode_commit(key, iterator.value())
+                if commit.first_index != expected:
+                    problem = f"starts at index {commit.first_index}, expected {expected}"
+                    raise StoreCorrupt(describe(key), problem)
+                expected += len(commit.events)
+                commits.append((key, commit))
+                iterator.next()
+        return Head(first_index, last_id, commits)
+
+    def append(self, batch: Batch) -> None:
+        with self._gate:
+            layout = self._meta.layout
+            counts = [self._added_counts(segment) for segment in batch.sealed]
+            try:
+                with self._database.write_batch(sync=True) as puts:
+                    for key in batch.dropped:
+                        puts.delete(key)
+                    for segment, added in zip(batch.sealed, counts, strict=True):
+                        _put_segment(puts, segment, layout)
+                        for topic, count in added.items():
+                            key = key_of_topic(topic)
+                            puts.put(key, encode_count(key, count))
+                    if batch.head is not None:
+                        key = commit_key(batch.head.events[0])
+                        puts.put(key, encode_commit(key, batch.head))
+            except (plyvel.Error, OSError) as error:
+                raise OutcomeUnknown(f"the write failed, its outcome is not known: {_text(error)}") from error
+            for added in counts:
+                self._counts.update(added)
+
+    def claims(self, digests: Sequence[bytes]) -> dict[bytes, KnownClaim]:
+        found = {}
+        with self._gate, _reading():
+            for digest in digests:
+                key = receipt_key(digest)
+                record = self._database.get(key, verify_checksums=True)
+                if record is not None:
+                    found[digest] = decode_receipt(key, record)
+        return found
+
+    def search(self, search: Search, expired: Callable[[], bool]) -> Found:
+        with self._read() as reader:
+            return reader.search(search, expired)
+
+    def get(self, event_id: int) -> bytes | None:
+        with self._read() as reader:
+            return reader.get(event_id)
+
+    def children(self, parent: Topic, after: str, limit: int) -> list[ChildCount]:
+        prefix = prefix_of_children(parent)
+        found: list[ChildCount] = []
+        with self._gate, _reading(), closing(self._database.raw_iterator(verify_checksums=True)) as iterator:
+            # The least name after `after` is the one with a zero byte behind it.
+            iterator.seek(prefix + (after.encode() + b"\0" if after else b""))
+            while len(found) < limit and iterator.valid():
+                key = iterator.key()
+                if not key.startswith(prefix):
+                    break
+                found.append(ChildCount(key[len(prefix) :].decode(), *decode_count(key, iterator.value())))
+                iterator.next()
+        return found
+
+    def topic_counts(self, topics: Sequence[Topic]) -> list[ChildCount | None]:
+        with self._gate, _reading():
+            return [None if (count := self._read_count(topic)) is None else ChildCount(topic[-1], *count) for topic in topics]
+
+    def close(self) -> None:
+        if self._gate.shut():
+            self._database.close()
+
+    def drop_caches(self) -> None:
+        """Forget decompressed blocks, so that a benchmark can measure reads without them."""
+        self._cache.clear()
+
+    @contextmanager
+    def _read(self) -> Iterator[SealedReader]:
+        with self._gate, _reading():
+            reader = SealedReader(self._database, self._meta.layout, self._cache)
+            try:
+                yield reader
+            finally:
+                reader.close()
+
+    def _added_counts(self, segment: Segment) -> dict[Topic, tuple[int, int, int]]:
+        """Return the counts of the segment's topics, with the segment added."""
+        added = {}
+        with _reading():
+            for term, positions in segment.postings.items():
+                topic = topic_of_term(term)
+                if topic is None:
+                    continue
+                known = self._counts.get(topic) or self._read_count(topic)
+                first, last = segment.events[positions[0]], segment.events[positions[-1]]
+                last_id = int.from_bytes(id_bytes_of(last), "big")
+                if known is None:
+                    added[topic] = (len(positions), int.from_bytes(id_bytes_of(first), "big"), last_id)
+                else:
+                    added[topic] = (known[0] + len(positions), known[1], last_id)
+        return added
+
+    def _read_count(self, topic: Topic) -> tuple[int, int, int] | None:
+        key = key_of_topic(topic)
+        record = self._database.get(key, verify_checksums=True)
+        return None if record is None else decode_count(key, record)
+
+    def abandon(self) -> None:
+        """In a forked child: refuse every call, and never let the handle be closed.
+
+        Closing would wait for LevelDB's background thread, which a child does not have; leaking it keeps even the
+        interpreter's end from trying.
+        """
+        self._gate.abandon(StoreForked("the store was opened before this process was forked: open it after forking"))
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._database))
+
+
+def _abandon_all() -> None:
+    for store in list(_open_stores):
+        store.abandon()
+
+
+os.register_at_fork(after_in_child=_abandon_all)
+
+
+def _put_segment(puts: Any, segment: Segment, layout: Layout) -> None:
+    put = puts.put
+    put(*encode_directory(segment, layout))
+    for key, record in encode_chunks(segment, layout):
+        put(key, record)
+    own = segment.key
+    for term, positions in segment.postings.items():
+        put(key_of_posting(term, own), bytes(positions))
+    if not segment.claims:
+        return
+    key = SEGMENT_RECEIPTS + own
+    put(key, seal_record(key, encode_claims(segment.claims)))
+    for claim in segment.claims:
+        key = receipt_key(claim.digest)
+        first_id = int.from_bytes(id_bytes_of(segment.events[claim.position]), "big")
+        index = segment.first_index + claim.position
+        put(key, encode_receipt(key, KnownClaim(claim.fingerprint, first_id, index, claim.count, claim.of_call)))
+
+
+def _sealed_end(iterator: Any) -> tuple[int, int]:
+    """Return the number of sealed events and the id of the last one, -1 when there is none."""
+    iterator.seek(SEGMENT + b"\xff" * 17)
+    iterator.prev()
+    if not iterator.valid() or not iterator.key().startswith(SEGMENT):
+        return 0, -1
+    directory = decode_directory(iterator.key(), iterator.value())
+    return directory.first_index + directory.count, int.from_bytes(directory.last_id, "big")
+
+
+@contextmanager
+def _reading() -> Iterator[None]:
+    """Turn a driver's error while reading into one of ours."""
+    try:
+        yield
+    except plyvel.CorruptionError as error:
+        raise StoreCorrupt("the database", _text(error)) from error
+    except plyvel.Error as error:
+        raise Unavailable(f"can't read the store: {_text(error)}") from error
+    except RuntimeError as error:
+        raise StoreClosed(f"the store is closed: {error}") from error
+
+
+def _text(error: BaseException) -> str:
+    raw = error.args[0] if error.args else error
+    return raw.decode(errors="replace") if isinstance(raw, bytes) else str(raw)

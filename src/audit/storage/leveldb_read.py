@@ -1,0 +1,203 @@
+"""Reading sealed events from LevelDB: from posting lists to blocks to slices of stored JSON.
+
+Every function works on iterators that live as long as one bounded piece of work. Posting lists and directories are read
+with LevelDB's checksums on; chunks carry a checksum of their own, over their key too, and a missing one is an error.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+from audit.codec.cursors import Position
+from audit.codec.events import event_id_text, event_index
+from audit.codec.keys import SEGMENT, describe, id_key, key_of_chunk
+from audit.codec.segments import Directory, Layout, block_events, block_of_chunk, decode_directory, pick_events
+from audit.codec.checksum import open_record
+from audit.model.errors import StoreCorrupt
+from audit.model.ids import format_id, parse_id
+from audit.storage.blockcache import BlockCache
+from audit.storage.port import Found, Search
+from audit.storage.streams import open_stream
+
+__all__ = ["SealedReader"]
+
+_ID_TEXT: Final = event_id_text
+
+
+class SealedReader:
+    """One piece of reading: owns its iterators; close it with `close`."""
+
+    def __init__(self, database: Any, layout: Layout, cache: BlockCache) -> None:
+        self._database = database
+        self._layout = layout
+        self._cache = cache
+        self._iterators: list[Any] = []
+        self._chunks: Any = None
+        self._chunk_key = b""
+        self._chunk: memoryview = memoryview(b"")
+
+    def close(self) -> None:
+        """Close the iterators."""
+        for iterator in self._iterators:
+            iterator.close()
+
+    def _new_iterator(self, *, verify: bool = True) -> Any:
+        iterator = self._database.raw_iterator(verify_checksums=verify)
+        self._iterators.append(iterator)
+        return iterator
+
+    def search(self, search: Search, expired: Callable[[], bool]) -> Found:
+        """Return what `Storage.search` does."""
+        span, descending = search.span, search.descending
+        if span.empty:
+            return Found([], None)
+        edge = self._edge(span.high - 1 if descending else span.low)
+        if edge is None and descending:
+            return Found([], None)
+        stream = open_stream(search.match, self._new_iterator, descending=descending)
+        stream.seek(id_key(span.low) if edge is None else edge[0])
+        low_key, high_key = id_key(span.low), id_key(span.high)
+        far_text = span.low_text if descending else span.high_text
+        found: list[bytes] = []
+        size = 0
+        while (segment := stream.segment) is not None:
+            if not descending and segment >= high_key:
+                break
+            positions = stream.positions()
+            if edge is not None and segment == edge[0]:
+                positions = self._trim(segment, positions, edge[1], span.high if descending else span.low, descending)
+            room = search.limit - len(found)
+            positions = positions[::-1][:room] if descending else positions[:room]
+            events = self.events(segment, positions)
+            ended = False
+            if events:
+                last = _ID_TEXT(events[-1])
+                if last < far_text if descending else last >= far_text:
+                    events = [e for e in events if (_ID_TEXT(e) >= far_text if descending else _ID_TEXT(e) < far_text)]
+                    ended = True
+                size += sum(map(len, events))
+                if size > search.max_bytes:
+                    found.extend(_fitting(events, search.max_bytes - size + sum(map(len, events)), bool(found)))
+                    return Found(found, _position_of(found[-1]))
+                found.extend(events)
+                if len(found) >= search.limit:
+                    return Found(found, _position_of(found[-1]))
+            if ended or (descending and segment <= low_key):
+                break
+            if expired():
+                return Found(found, self._examined(segment, found, descending))
+            stream.advance()
+        return Found(found, None)
+
+    def get(self, event_id: int) -> bytes | None:
+        """Return the sealed event with this id, or None."""
+        edge = self._edge(event_id)
+        if edge is None:
+            return None
+        segment, directory = edge
+        number = directory.block_holding(id_key(event_id))
+        wanted = format_id(event_id).encode()
+        for event in block_events(self._block(segment, number)):
+            if _ID_TEXT(event) == wanted:
+                return event
+        return None
+
+    def events(self, segment: bytes, positions: Sequence[int]) -> list[bytes]:
+        """Return the events at some positions of a segment, in the order of the positions."""
+        size = self._layout.block_events
+        found: list[bytes] = []
+        offsets: list[int] = []
+        current = -1
+        for position in positions:
+            number = position // size
+            if number != current:
+                if offsets:
+                    found += pick_events(self._block(segment, current), offsets)
+                    offsets = []
+                current = number
+            offsets.append(position - number * size)
+        if offsets:
+            found += pick_events(self._block(segment, current), offsets)
+        return found
+
+    def directory(self, segment: bytes) -> Directory:
+        """Return a segment's directory."""
+        key = SEGMENT + segment
+        record = self._database.get(key, verify_checksums=True)
+        if record is None:
+            raise StoreCorrupt(describe(key), "is missing")
+        return decode_directory(key, record)
+
+    def _edge(self, event_id: int) -> tuple[bytes, Directory] | None:
+        """Return the segment that holds or would hold this id: the last that starts at or before it."""
+        iterator = self._new_iterator()
+        target = SEGMENT + id_key(event_id)
+        iterator.seek(target)
+        if iterator.key() != target:
+            iterator.prev()
+        if not iterator.valid() or not iterator.key().startswith(SEGMENT):
+            return None
+        key: bytes = iterator.key()
+        return key[1:], decode_directory(key, iterator.value())
+
+    def _trim(  # noqa: PLR0913 - all of it describes one cut
+        self, segment: bytes, positions: Sequence[int], directory: Directory, bound: int, descending: bool
+    ) -> Sequence[int]:
+        """Return the positions at or above the bound's place (ascending), or below it (descending)."""
+        key = id_key(bound)
+        if directory.last_id < key:
+            return positions if descending else ()
+        if key <= segment:
+            return () if descending else positions
+        number = directory.block_holding(key)
+        texts = [_ID_TEXT(event) for event in block_events(self._block(segment, number))]
+        place = number * self._layout.block_events + bisect_left(texts, format_id(bound).encode())
+        at = bisect_left(positions, place)
+        return positions[:at] if descending else positions[at:]
+
+    def _examined(self, segment: bytes, found: list[bytes], descending: bool) -> Position:
+        """Return the place up to which a segment that was examined whole covers the log."""
+        directory = self.directory(segment)
+        if descending:
+            return Position(directory.first_index, int.from_bytes(segment, "big"))
+        return Position(directory.first_index + directory.count - 1, int.from_bytes(directory.last_id, "big"))
+
+    def _block(self, segment: bytes, number: int) -> bytes:
+        cached = self._cache.get((segment, number))
+        if cached is not None:
+            return cached
+        at, offset = divmod(number, self._layout.chunk_blocks)
+        key = key_of_chunk(segment, at)
+        if key != self._chunk_key:
+            self._chunk = open_record(key, self._read_chunk(key), "chunk")
+            self._chunk_key = key
+        block = block_of_chunk(key, self._chunk, offset)
+        self._cache.put((segment, number), block)
+        return block
+
+    def _read_chunk(self, key: bytes) -> bytes:
+        chunks = self._chunks
+        if chunks is None:
+            chunks = self._chunks = self._new_iterator(verify=False)
+        chunks.seek(key)
+        if chunks.key() != key:
+            raise StoreCorrupt(describe(key), "is missing")
+        value: bytes = chunks.value()
+        return value
+
+
+def _position_of(event: bytes) -> Position:
+    return Position(event_index(event), parse_id(_ID_TEXT(event).decode()))
+
+
+def _fitting(events: list[bytes], room: int, some_before: bool) -> list[bytes]:
+    """Return the leading events that fit into `room` bytes; the very first event of a search always does."""
+    kept: list[bytes] = []
+    for event in events:
+        room -= len(event)
+        if room < 0 and (kept or some_before):
+            break
+        kept.append(event)
+    return kept

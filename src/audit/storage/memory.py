@@ -1,0 +1,131 @@
+"""The in-memory reference: a plain list of events and the plainest search, to compare LevelDB with and to test upon.
+
+It refuses what a real store must never be asked: to overwrite, to leave a gap, to go back.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+
+from audit.codec.commits import Commit, commit_key, decode_commit, encode_commit
+from audit.codec.cursors import Position
+from audit.codec.events import decode_event, event_index
+from audit.codec.segments import Layout, Segment, id_bytes_of
+from audit.codec.terms import event_terms, term_of_topic, topic_of_term
+from audit.model.errors import StoreClosed
+from audit.model.topic import Topic
+from audit.storage.port import FORMAT, Batch, ChildCount, Found, Head, KnownClaim, Search, StoreMeta
+
+__all__ = ["Disk", "MemoryStorage"]
+
+
+class Disk:
+    """What outlives the handle: give it to a new `MemoryStorage` to open the same store again."""
+
+    def __init__(self, store_id: str, layout: Layout = Layout()) -> None:  # noqa: B008 - immutable
+        self.meta = StoreMeta(format=FORMAT, store_id=store_id, layout=layout)
+        self.sealed: list[tuple[int, bytes, frozenset[bytes]]] = []
+        self.commits: dict[bytes, bytes] = {}
+        self.claims: dict[bytes, KnownClaim] = {}
+
+
+class MemoryStorage:
+    """An open store in memory. Implements `Storage`, whose docstrings hold here."""
+
+    def __init__(self, disk: Disk) -> None:
+        self._disk = disk
+        self._lock = threading.Lock()
+        self._closed = False
+
+    @property
+    def meta(self) -> StoreMeta:
+        """What the store says of itself."""
+        return self._disk.meta
+
+    def load(self) -> Head:
+        self._check_open()
+        sealed = self._disk.sealed
+        commits = [(key, decode_commit(key, record)) for key, record in sorted(self._disk.commits.items())]
+        return Head(len(sealed), sealed[-1][0] if sealed else -1, commits)
+
+    def append(self, batch: Batch) -> None:
+        self._check_open()
+        with self._lock:
+            disk = self._disk
+            for key in batch.dropped:
+                del disk.commits[key]
+            for segment in batch.sealed:
+                self._seal(segment)
+            if batch.head is not None:
+                key = commit_key(batch.head.events[0])
+                if key in disk.commits:
+                    raise AssertionError("a commit would be overwritten")
+                disk.commits[key] = encode_commit(key, batch.head)
+
+    def _seal(self, segment: Segment) -> None:
+        sealed = self._disk.sealed
+        if segment.first_index != len(sealed):
+            raise AssertionError("a segment would leave a gap or overwrite")
+        for event in segment.events:
+            event_id = int.from_bytes(id_bytes_of(event), "big")
+            if sealed and event_id <= sealed[-1][0]:
+                raise AssertionError("an id would go back")
+            sealed.append((event_id, event, frozenset(event_terms(decode_event(event)))))
+        for claim in segment.claims:
+            index = segment.first_index + claim.position
+            first_id = int.from_bytes(id_bytes_of(segment.events[claim.position]), "big")
+            self._disk.claims[claim.digest] = KnownClaim(
+                claim.fingerprint, first_id, index, claim.count, claim.of_call
+            )
+
+    def claims(self, digests: Sequence[bytes]) -> dict[bytes, KnownClaim]:
+        self._check_open()
+        return {digest: self._disk.claims[digest] for digest in digests if digest in self._disk.claims}
+
+    def search(self, search: Search, expired: Callable[[], bool]) -> Found:
+        self._check_open()
+        any_of, all_of = set(search.match.any_of), set(search.match.all_of)
+        found: list[bytes] = []
+        size = 0
+        sealed = self._disk.sealed
+        for event_id, event, terms in reversed(sealed) if search.descending else list(sealed):
+            if not search.span.low <= event_id < search.span.high:
+                continue
+            if (not any_of or any_of & terms) and all_of <= terms:
+                size += len(event)
+                if found and size > search.max_bytes:
+                    last = found[-1]
+                    return Found(found, Position(event_index(last), int.from_bytes(id_bytes_of(last), "big")))
+                found.append(event)
+                if len(found) == search.limit:
+                    return Found(found, Position(event_index(event), event_id))
+            if expired():
+                return Found(found, Position(event_index(event), event_id))
+        return Found(found, None)
+
+    def get(self, event_id: int) -> bytes | None:
+        self._check_open()
+        return next((event for known, event, _ in self._disk.sealed if known == event_id), None)
+
+    def children(self, parent: Topic, after: str, limit: int) -> list[ChildCount]:
+        self._check_open()
+        nodes = {topic for _, _, terms in self._disk.sealed for term in terms if (topic := topic_of_term(term))}
+        names = sorted({node[-1] for node in nodes if node[:-1] == parent and node[-1] > after}, key=str.encode)
+        return [count for count in self.topic_counts([(*parent, name) for name in names[:limit]]) if count]
+
+    def topic_counts(self, topics: Sequence[Topic]) -> list[ChildCount | None]:
+        self._check_open()
+        counts: list[ChildCount | None] = []
+        for topic in topics:
+            term = term_of_topic(topic)
+            ids = [event_id for event_id, _, terms in self._disk.sealed if term in terms]
+            counts.append(ChildCount(topic[-1], len(ids), ids[0], ids[-1]) if ids else None)
+        return counts
+
+    def close(self) -> None:
+        self._closed = True
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise StoreClosed("the store is closed")

@@ -1,0 +1,170 @@
+"""The port between the log and what keeps it, in operations of a log, never in get and put.
+
+One writer calls `append`, `claims` and `load`; `search`, `get` and `children` may be called from many threads at once,
+beside it. Every error is one of ours; none of a driver's gets through.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, Protocol
+
+import msgspec
+
+from audit.codec.commits import Commit
+from audit.codec.cursors import Position
+from audit.codec.segments import Layout, Segment
+from audit.codec.terms import Match
+from audit.model.span import Span
+from audit.model.topic import Topic
+
+__all__ = ["FORMAT", "Batch", "ChildCount", "Found", "Head", "KnownClaim", "Search", "Storage", "StoreMeta"]
+
+FORMAT = 1
+"""Version of the store's format. A change of any record raises it."""
+
+
+class StoreMeta(msgspec.Struct, frozen=True, kw_only=True):
+    """What a store says of itself; written when it is created.
+
+    Attributes:
+        format: Version of the format.
+        store_id: A ULID, made when the store was created.
+        layout: Bounds of its segments.
+    """
+
+    format: int
+    store_id: str
+    layout: Layout
+
+
+class Batch(NamedTuple):
+    """One commit, applied: what must become durable together.
+
+    Attributes:
+        sealed: Segments that it filled, oldest first.
+        head: The events that it left unsealed, or None.
+        dropped: Keys of earlier commits whose events are in `sealed`.
+    """
+
+    sealed: Sequence[Segment]
+    head: Commit | None
+    dropped: Sequence[bytes]
+
+
+class Head(NamedTuple):
+    """What is not sealed yet, as found when the store was opened.
+
+    Attributes:
+        first_index: Index of the first event that is not sealed, which is the number of those that are.
+        last_sealed_id: Id of the last sealed event; -1: none.
+        commits: Keys and commits after it, in order.
+    """
+
+    first_index: int
+    last_sealed_id: int
+    commits: list[tuple[bytes, Commit]]
+
+
+class Search(NamedTuple):
+    """A search among sealed events.
+
+    Attributes:
+        match: What is asked of their terms.
+        span: Range of their ids.
+        descending: Newest first.
+        limit: Events to return at most.
+        max_bytes: Bytes of JSON to return at most; one event is always returned.
+    """
+
+    match: Match
+    span: Span
+    descending: bool
+    limit: int
+    max_bytes: int
+
+
+class Found(NamedTuple):
+    """What a search found.
+
+    Attributes:
+        events: Stored JSON of each, in the order asked for.
+        stopped: The last event examined, when the search stopped before the end of its span; else None.
+    """
+
+    events: list[bytes]
+    stopped: Position | None
+
+
+class KnownClaim(NamedTuple):
+    """Where the events of an idempotency key are: `count` of them, from `first_index` on."""
+
+    fingerprint: bytes
+    first_id: int
+    first_index: int
+    count: int
+    of_call: bool
+
+
+class ChildCount(NamedTuple):
+    """The sealed events of one child of a topic. `first_id` and `last_id` are those of the first and last of them."""
+
+    segment: str
+    events: int
+    first_id: int
+    last_id: int
+
+
+class Storage(Protocol):
+    """A log's storage, open."""
+
+    @property
+    def meta(self) -> StoreMeta:
+        """What the store says of itself."""
+        ...
+
+    def load(self) -> Head:
+        """Return the unsealed head.
+
+        Raises:
+            StoreCorrupt: a commit is damaged, or its place in the log is wrong.
+        """
+        ...
+
+    def append(self, batch: Batch) -> None:
+        """Make a commit durable, atomically. MUST NOT be called again once it has raised: reopen first.
+
+        Raises:
+            OutcomeUnknown: the write failed; whether it happened is known after reopening.
+            StoreClosed: nothing was written.
+        """
+        ...
+
+    def claims(self, digests: Sequence[bytes]) -> dict[bytes, KnownClaim]:
+        """Return the sealed claims among some idempotency keys' digests."""
+        ...
+
+    def search(self, search: Search, expired: Callable[[], bool]) -> Found:
+        """Return sealed events; stops early, between two segments, once `expired` says so.
+
+        Raises:
+            StoreCorrupt: a record is damaged or missing; nothing is left out silently.
+            Unavailable: the disk can't be read.
+        """
+        ...
+
+    def get(self, event_id: int) -> bytes | None:
+        """Return a sealed event's stored JSON, or None."""
+        ...
+
+    def children(self, parent: Topic, after: str, limit: int) -> list[ChildCount]:
+        """Return the children of a topic that sealed events have, by name, from right after `after` on."""
+        ...
+
+    def topic_counts(self, topics: Sequence[Topic]) -> list[ChildCount | None]:
+        """Return the count of each of some topics, None where no sealed event has it."""
+        ...
+
+    def close(self) -> None:
+        """Wait for calls in progress, then close. Calls from then on raise StoreClosed. May be called twice."""
+        ...

@@ -1,0 +1,89 @@
+"""Small records: metadata, topic counts and receipts of idempotency keys <-> bytes."""
+
+from __future__ import annotations
+
+import struct
+from typing import Final
+
+import msgspec
+
+from audit.codec.checksum import open_record, seal_record
+from audit.codec.commits import DIGEST_BYTES
+from audit.codec.keys import META, RECEIPT, describe
+from audit.model.errors import StoreCorrupt, StoreFormat
+from audit.storage.port import FORMAT, KnownClaim, StoreMeta
+
+__all__ = ["decode_count", "decode_meta", "decode_receipt", "encode_count", "encode_meta", "encode_receipt", "receipt_key"]
+
+_COUNT: Final = struct.Struct("<Q16s16s")
+_RECEIPT: Final = struct.Struct(f"<{DIGEST_BYTES}s16sQHB")
+
+
+def encode_meta(meta: StoreMeta) -> bytes:
+    """Return the metadata's record: JSON, readable by every version."""
+    return msgspec.json.encode(meta)
+
+
+def decode_meta(record: bytes) -> StoreMeta:
+    """Return the metadata of its record.
+
+    Raises:
+        StoreFormat: written by a version with another format.
+        StoreCorrupt: the record is damaged.
+    """
+    try:
+        version = msgspec.json.decode(record, type=dict[str, object])["format"]
+        if version != FORMAT:
+            newer = isinstance(version, int) and version > FORMAT
+            remedy = "upgrade audit-store to read it" if newer else "export it with the version that wrote it"
+            raise StoreFormat(f"the store has format {version!r:.20}, this version reads format {FORMAT}: {remedy}")
+        return msgspec.json.decode(record, type=StoreMeta)
+    except (msgspec.MsgspecError, KeyError, UnicodeDecodeError) as error:
+        raise StoreCorrupt(describe(META), f"can't be decoded: {error}") from error
+
+
+def encode_count(key: bytes, count: tuple[int, int, int]) -> bytes:
+    """Return the record of a topic's events, first id and last id."""
+    events, first_id, last_id = count
+    return seal_record(key, _COUNT.pack(events, first_id.to_bytes(16, "big"), last_id.to_bytes(16, "big")))
+
+
+def decode_count(key: bytes, record: bytes) -> tuple[int, int, int]:
+    """Return a topic's events, first id and last id.
+
+    Raises:
+        StoreCorrupt: the record is damaged.
+    """
+    body = open_record(key, record, describe(key))
+    try:
+        events, first_id, last_id = _COUNT.unpack(body)
+    except struct.error as error:
+        raise StoreCorrupt(describe(key), f"can't be decoded: {error}") from error
+    return events, int.from_bytes(first_id, "big"), int.from_bytes(last_id, "big")
+
+
+def receipt_key(digest: bytes) -> bytes:
+    """Return the key of an idempotency key's receipt."""
+    return RECEIPT + digest
+
+
+def encode_receipt(key: bytes, claim: KnownClaim) -> bytes:
+    """Return the record of an idempotency key's receipt."""
+    body = _RECEIPT.pack(
+        claim.fingerprint, claim.first_id.to_bytes(16, "big"), claim.first_index, claim.count, claim.of_call
+    )
+    return seal_record(key, body)
+
+
+def decode_receipt(key: bytes, record: bytes) -> KnownClaim:
+    """Return an idempotency key's receipt.
+
+    Raises:
+        StoreCorrupt: the record is damaged.
+    """
+    body = open_record(key, record, describe(key))
+    try:
+        fingerprint, first_id, first_index, count, of_call = _RECEIPT.unpack(body)
+    except struct.error as error:
+        raise StoreCorrupt(describe(key), f"can't be decoded: {error}") from error
+    return KnownClaim(fingerprint, int.from_bytes(first_id, "big"), first_index, count, bool(of_call))
