@@ -8,11 +8,10 @@ from typing import Final, NamedTuple
 import msgspec
 
 from audit.codec.checksum import open_record, seal_record
-from audit.codec.events import decode_event, event_id_text
+from audit.codec.events import decode_event, event_value
 from audit.codec.keys import COMMIT, describe
 from audit.codec.terms import event_terms
-from audit.model.errors import InvalidParameter, StoreCorrupt
-from audit.model.ids import parse_id
+from audit.model.errors import StoreCorrupt
 
 __all__ = ["DIGEST_BYTES", "Claim", "Commit", "commit_key", "decode_claims", "decode_commit", "encode_claims", "encode_commit"]
 
@@ -57,7 +56,7 @@ class Commit(NamedTuple):
 
 def commit_key(first_event: bytes) -> bytes:
     """Return the key of the commit that starts with this stored event."""
-    return COMMIT + parse_id(event_id_text(first_event).decode()).to_bytes(16, "big")
+    return COMMIT + event_value(first_event).to_bytes(16, "big")
 
 
 def encode_claims(claims: list[Claim]) -> bytes:
@@ -109,6 +108,6 @@ def decode_commit(key: bytes, record: bytes) -> Commit:
         terms = [event_terms(decode_event(event)) for event in events]
         if not events or commit_key(events[0]) != key:
             raise StoreCorrupt(name, "does not start with the event its key names")
-    except (struct.error, msgspec.MsgspecError, InvalidParameter) as error:
+    except (struct.error, msgspec.MsgspecError, ValueError) as error:
         raise StoreCorrupt(name, f"can't be decoded: {error}") from error
     return Commit(first_index, events, terms, claims)

@@ -13,7 +13,7 @@ import msgspec
 from audit.model.errors import CursorInvalid
 from audit.model.query import Query
 
-__all__ = ["START", "Position", "decode_cursor", "encode_cursor", "query_digest"]
+__all__ = ["START", "Position", "decode_cursor", "decode_name_cursor", "encode_cursor", "encode_name_cursor", "query_digest"]
 
 _VERSION: Final = 1
 _DIGEST_BYTES: Final = 8
@@ -59,18 +59,44 @@ def decode_cursor(token: object, digest: bytes) -> Position:
     Raises:
         CursorInvalid: damaged, or bound to another store, query or order.
     """
-    if not isinstance(token, str):
-        raise CursorInvalid("cursor", f"must be a string, got {token!r:.40}")
-    try:
-        raw = base64.b64decode(token + "=" * (-len(token) % 4), altchars=b"-_", validate=True)
-    except (binascii.Error, ValueError) as error:
-        raise CursorInvalid("cursor", f"{token[:40]!r} is no cursor") from error
+    raw = _unwrap(token)
     form, check = raw[:-_CHECK_BYTES], raw[-_CHECK_BYTES:]
     if len(form) != _FORM.size or hashlib.blake2b(form, digest_size=_CHECK_BYTES).digest() != check:
-        raise CursorInvalid("cursor", f"{token[:40]!r} is no cursor, or damaged")
+        raise CursorInvalid("cursor", f"{str(token)[:40]!r} is no cursor, or damaged")
     version, bound_to, index, last_id, floor = _FORM.unpack(form)
     if version != _VERSION:
         raise CursorInvalid("cursor", f"has version {version}, expected {_VERSION}")
     if bound_to != digest:
         raise CursorInvalid("cursor", "was made for another store, query or order")
     return Position(index, int.from_bytes(last_id, "big"), int.from_bytes(floor, "big"))
+
+
+def encode_name_cursor(digest: bytes, name: str) -> str:
+    """Return the token of "continue right after this name", for listings by name."""
+    form = digest + name.encode()
+    check = hashlib.blake2b(form, digest_size=_CHECK_BYTES).digest()
+    return base64.urlsafe_b64encode(check + form).rstrip(b"=").decode()
+
+
+def decode_name_cursor(token: object, digest: bytes) -> str:
+    """Return the name of a token.
+
+    Raises:
+        CursorInvalid: damaged, or bound to another store or topic.
+    """
+    raw = _unwrap(token)
+    check, form = raw[:_CHECK_BYTES], raw[_CHECK_BYTES:]
+    if hashlib.blake2b(form, digest_size=_CHECK_BYTES).digest() != check:
+        raise CursorInvalid("cursor", f"{str(token)[:40]!r} is no cursor, or damaged")
+    if form[:_DIGEST_BYTES] != digest:
+        raise CursorInvalid("cursor", "was made for another store, query or order")
+    return form[_DIGEST_BYTES:].decode()
+
+
+def _unwrap(token: object) -> bytes:
+    if not isinstance(token, str):
+        raise CursorInvalid("cursor", f"must be a string, got {token!r:.40}")
+    try:
+        return base64.b64decode(token + "=" * (-len(token) % 4), altchars=b"-_", validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise CursorInvalid("cursor", f"{token[:40]!r} is no cursor") from error

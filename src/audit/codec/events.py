@@ -14,7 +14,7 @@ from typing import Any, Final
 import msgspec
 
 from audit.model.event import Actor, Event, Outcome, Target
-from audit.model.ids import EventId
+from audit.model.ids import value_of
 from audit.model.topic import Topic
 
 __all__ = [
@@ -26,7 +26,7 @@ __all__ = [
     "encode_topics",
     "event_id_text",
     "event_index",
-    "id_of",
+    "event_value",
     "join_events",
     "salted",
     "split_event",
@@ -126,6 +126,6 @@ def decode_events(events: Sequence[bytes]) -> list[Event]:
     return _list_decoder.decode(join_events(events))
 
 
-def id_of(event: bytes) -> EventId:
-    """Return a stored event's id."""
-    return EventId(event[ID_SLICE].decode())
+def event_value(event: bytes) -> int:
+    """Return a stored event's id as an integer."""
+    return value_of(event[ID_SLICE])

@@ -16,10 +16,10 @@ import lz4.block
 
 from audit.codec.checksum import open_record, seal_record
 from audit.codec.commits import Claim, Commit
-from audit.codec.events import event_id_text
+from audit.codec.events import event_value
 from audit.codec.keys import ID_BYTES, SEGMENT, describe, key_of_chunk
 from audit.model.errors import StoreCorrupt
-from audit.model.ids import parse_id
+from audit.model.ids import MAX_VALUE
 
 __all__ = [
     "Directory",
@@ -31,6 +31,7 @@ __all__ = [
     "decode_directory",
     "encode_chunks",
     "encode_directory",
+    "id_bytes_of",
     "pick_events",
 ]
 
@@ -58,10 +59,12 @@ class Segment:
     are published, and ignore everything beyond (`match_positions` cuts the lists).
     """
 
-    __slots__ = ("claims", "commits", "events", "first_index", "postings", "size_bytes")
+    __slots__ = ("claims", "commits", "events", "first_id", "first_index", "postings", "size_bytes")
 
     def __init__(self, first_index: int) -> None:
         self.first_index = first_index
+        self.first_id = MAX_VALUE + 1
+        """Id of the first event; beyond every id while there is none."""
         self.events: list[bytes] = []
         self.postings: dict[bytes, Sequence[int]] = {}
         self.claims: list[Claim] = []
@@ -75,7 +78,7 @@ class Segment:
     @property
     def key(self) -> bytes:
         """The 16 bytes of the first event's id."""
-        return id_bytes_of(self.events[0])
+        return self.first_id.to_bytes(ID_BYTES, "big")
 
     def room_for(self, events: Sequence[bytes], start: int, layout: Layout) -> int:
         """Return how many of `events`, from `start` on, fit before the segment must be sealed."""
@@ -103,6 +106,8 @@ class Segment:
             if start <= claim.position < stop:
                 self.claims.append(claim._replace(position=claim.position + base))
         added = commit.events[start:stop]
+        if added and not self.events:
+            self.first_id = event_value(added[0])
         self.size_bytes += sum(map(len, added))
         self.events.extend(added)
 
@@ -114,7 +119,7 @@ class Segment:
 
 def id_bytes_of(event: bytes) -> bytes:
     """Return the 16 bytes of a stored event's id."""
-    return parse_id(event_id_text(event).decode()).to_bytes(ID_BYTES, "big")
+    return event_value(event).to_bytes(ID_BYTES, "big")
 
 
 class Directory(NamedTuple):

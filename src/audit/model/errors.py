@@ -107,9 +107,22 @@ class NotFound(AuditError, LookupError):
 
 
 class Conflict(AuditError):
-    """An idempotency key was used before, with a different request; nothing was written."""
+    """An idempotency key was used before, with a different request; nothing was written.
+
+    Attributes:
+        parameter: Path of the key, such as ``events[3].idempotency_key``.
+        problem: What is wrong with it.
+    """
 
     code: ClassVar[str] = "conflict"
+
+    def __init__(self, parameter: str, problem: str) -> None:
+        super().__init__(f"{parameter}: {problem}")
+        self.parameter = parameter
+        self.problem = problem
+
+    def __reduce__(self) -> tuple[type[Conflict], tuple[str, str]]:
+        return type(self), (self.parameter, self.problem)
 
 
 class Overloaded(AuditError):

@@ -7,8 +7,6 @@ on an I/O error); creating is its own step; no handle is written to again after 
 from __future__ import annotations
 
 import ctypes
-import os
-import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -18,6 +16,7 @@ from cachetools import LRUCache
 
 from audit.codec.commits import Commit, commit_key, decode_commit, encode_claims, encode_commit
 from audit.codec.checksum import seal_record
+from audit.codec.events import event_value
 from audit.codec.keys import (
     COMMIT,
     END,
@@ -29,11 +28,10 @@ from audit.codec.keys import (
     key_of_topic,
     prefix_of_children,
 )
-from audit.codec.segments import Layout, Segment, decode_directory, encode_chunks, encode_directory, id_bytes_of
+from audit.codec.segments import Layout, Segment, decode_directory, encode_chunks, encode_directory
 from audit.codec.terms import topic_of_term
 from audit.model.errors import (
     OutcomeUnknown,
-    StoreClosed,
     StoreCorrupt,
     StoreExists,
     StoreForked,
@@ -44,6 +42,7 @@ from audit.model.errors import (
 from audit.model.topic import Topic
 from audit.storage.blockcache import BlockCache
 from audit.storage.driver import plyvel
+from audit.storage.forks import abandon_after_fork
 from audit.storage.gate import Gate
 from audit.storage.leveldb_read import SealedReader
 from audit.storage.options import StoreOptions
@@ -63,7 +62,6 @@ __all__ = ["LevelDBStorage", "create_store", "open_store"]
 _TABLE_BYTES: Final = 8 * 1024 * 1024
 _BLOCK_BYTES: Final = 1024
 _COUNT_CACHE: Final = 16_384
-_open_stores: Final[weakref.WeakSet[LevelDBStorage]] = weakref.WeakSet()
 
 
 def create_store(path: Path, store_id: str, layout: Layout = Layout()) -> StoreMeta:  # noqa: B008 - immutable
@@ -147,7 +145,7 @@ class LevelDBStorage:
         self._cache = BlockCache(options.block_cache_bytes)
         # The writer's alone. Counts of topics as of the last sealed segment, to be added to without reading them again.
         self._counts: LRUCache[Topic, tuple[int, int, int]] = LRUCache(_COUNT_CACHE)
-        _open_stores.add(self)
+        abandon_after_fork(self)
 
     @property
     def meta(self) -> StoreMeta:
@@ -174,23 +172,24 @@ class LevelDBStorage:
     def append(self, batch: Batch) -> None:
         with self._gate:
             layout = self._meta.layout
-            counts = [self._added_counts(segment) for segment in batch.sealed]
+            counts: dict[Topic, tuple[int, int, int]] = {}
+            for segment in batch.sealed:
+                self._add_counts(segment, counts)
             try:
                 with self._database.write_batch(sync=True) as puts:
                     for key in batch.dropped:
                         puts.delete(key)
-                    for segment, added in zip(batch.sealed, counts, strict=True):
+                    for segment in batch.sealed:
                         _put_segment(puts, segment, layout)
-                        for topic, count in added.items():
-                            key = key_of_topic(topic)
-                            puts.put(key, encode_count(key, count))
+                    for topic, count in counts.items():
+                        key = key_of_topic(topic)
+                        puts.put(key, encode_count(key, count))
                     if batch.head is not None:
                         key = commit_key(batch.head.events[0])
                         puts.put(key, encode_commit(key, batch.head))
             except (plyvel.Error, OSError) as error:
                 raise OutcomeUnknown(f"the write failed, its outcome is not known: {_text(error)}") from error
-            for added in counts:
-                self._counts.update(added)
+            self._counts.update(counts)
 
     def claims(self, digests: Sequence[bytes]) -> dict[bytes, KnownClaim]:
         found = {}
@@ -245,22 +244,19 @@ class LevelDBStorage:
             finally:
                 reader.close()
 
-    def _added_counts(self, segment: Segment) -> dict[Topic, tuple[int, int, int]]:
-        """Return the counts of the segment's topics, with the segment added."""
-        added = {}
+    def _add_counts(self, segment: Segment, counts: dict[Topic, tuple[int, int, int]]) -> None:
+        """Add a segment to the counts of its topics, reading those that this commit has not touched yet."""
         with _reading():
             for term, positions in segment.postings.items():
                 topic = topic_of_term(term)
                 if topic is None:
                     continue
-                known = self._counts.get(topic) or self._read_count(topic)
-                first, last = segment.events[positions[0]], segment.events[positions[-1]]
-                last_id = int.from_bytes(id_bytes_of(last), "big")
+                known = counts.get(topic) or self._counts.get(topic) or self._read_count(topic)
+                last_id = event_value(segment.events[positions[-1]])
                 if known is None:
-                    added[topic] = (len(positions), int.from_bytes(id_bytes_of(first), "big"), last_id)
+                    counts[topic] = (len(positions), event_value(segment.events[positions[0]]), last_id)
                 else:
-                    added[topic] = (known[0] + len(positions), known[1], last_id)
-        return added
+                    counts[topic] = (known[0] + len(positions), known[1], last_id)
 
     def _read_count(self, topic: Topic) -> tuple[int, int, int] | None:
         key = key_of_topic(topic)
@@ -277,14 +273,6 @@ class LevelDBStorage:
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._database))
 
 
-def _abandon_all() -> None:
-    for store in list(_open_stores):
-        store.abandon()
-
-
-os.register_at_fork(after_in_child=_abandon_all)
-
-
 def _put_segment(puts: Any, segment: Segment, layout: Layout) -> None:
     put = puts.put
     put(*encode_directory(segment, layout))
@@ -299,7 +287,7 @@ def _put_segment(puts: Any, segment: Segment, layout: Layout) -> None:
     put(key, seal_record(key, encode_claims(segment.claims)))
     for claim in segment.claims:
         key = receipt_key(claim.digest)
-        first_id = int.from_bytes(id_bytes_of(segment.events[claim.position]), "big")
+        first_id = event_value(segment.events[claim.position])
         index = segment.first_index + claim.position
         put(key, encode_receipt(key, KnownClaim(claim.fingerprint, first_id, index, claim.count, claim.of_call)))
 
@@ -323,8 +311,6 @@ def _reading() -> Iterator[None]:
         raise StoreCorrupt("the database", _text(error)) from error
     except plyvel.Error as error:
         raise Unavailable(f"can't read the store: {_text(error)}") from error
-    except RuntimeError as error:
-        raise StoreClosed(f"the store is closed: {error}") from error
 
 
 def _text(error: BaseException) -> str:

@@ -8,22 +8,21 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import Any
 
 from audit.codec.cursors import Position
-from audit.codec.events import event_id_text, event_index
+from audit.codec.checksum import open_record
+from audit.codec.events import event_id_text
 from audit.codec.keys import SEGMENT, describe, id_key, key_of_chunk
 from audit.codec.segments import Directory, Layout, block_events, block_of_chunk, decode_directory, pick_events
-from audit.codec.checksum import open_record
 from audit.model.errors import StoreCorrupt
-from audit.model.ids import format_id, parse_id
+from audit.model.ids import format_id
 from audit.storage.blockcache import BlockCache
+from audit.storage.gather import Gather
 from audit.storage.port import Found, Search
 from audit.storage.streams import open_stream
 
 __all__ = ["SealedReader"]
-
-_ID_TEXT: Final = event_id_text
 
 
 class SealedReader:
@@ -59,37 +58,19 @@ class SealedReader:
         stream = open_stream(search.match, self._new_iterator, descending=descending)
         stream.seek(id_key(span.low) if edge is None else edge[0])
         low_key, high_key = id_key(span.low), id_key(span.high)
-        far_text = span.low_text if descending else span.high_text
-        found: list[bytes] = []
-        size = 0
+        gather = Gather(span, descending=descending, limit=search.limit, max_bytes=search.max_bytes)
         while (segment := stream.segment) is not None:
             if not descending and segment >= high_key:
                 break
             positions = stream.positions()
             if edge is not None and segment == edge[0]:
-                positions = self._trim(segment, positions, edge[1], span.high if descending else span.low, descending)
-            room = search.limit - len(found)
-            positions = positions[::-1][:room] if descending else positions[:room]
-            events = self.events(segment, positions)
-            ended = False
-            if events:
-                last = _ID_TEXT(events[-1])
-                if last < far_text if descending else last >= far_text:
-                    events = [e for e in events if (_ID_TEXT(e) >= far_text if descending else _ID_TEXT(e) < far_text)]
-                    ended = True
-                size += sum(map(len, events))
-                if size > search.max_bytes:
-                    found.extend(_fitting(events, search.max_bytes - size + sum(map(len, events)), bool(found)))
-                    return Found(found, _position_of(found[-1]))
-                found.extend(events)
-                if len(found) >= search.limit:
-                    return Found(found, _position_of(found[-1]))
-            if ended or (descending and segment <= low_key):
+                positions = self._trim(edge, positions, span.high if descending else span.low, descending=descending)
+            if gather.add(self.events(segment, gather.choose(positions))) or (descending and segment <= low_key):
                 break
             if expired():
-                return Found(found, self._examined(segment, found, descending))
+                return Found(gather.events, self._examined(segment, descending=descending))
             stream.advance()
-        return Found(found, None)
+        return Found(gather.events, gather.stopped)
 
     def get(self, event_id: int) -> bytes | None:
         """Return the sealed event with this id, or None."""
@@ -100,7 +81,7 @@ class SealedReader:
         number = directory.block_holding(id_key(event_id))
         wanted = format_id(event_id).encode()
         for event in block_events(self._block(segment, number)):
-            if _ID_TEXT(event) == wanted:
+            if event_id_text(event) == wanted:
                 return event
         return None
 
@@ -142,22 +123,23 @@ class SealedReader:
         key: bytes = iterator.key()
         return key[1:], decode_directory(key, iterator.value())
 
-    def _trim(  # noqa: PLR0913 - all of it describes one cut
-        self, segment: bytes, positions: Sequence[int], directory: Directory, bound: int, descending: bool
+    def _trim(
+        self, edge: tuple[bytes, Directory], positions: Sequence[int], bound: int, *, descending: bool
     ) -> Sequence[int]:
         """Return the positions at or above the bound's place (ascending), or below it (descending)."""
+        segment, directory = edge
         key = id_key(bound)
         if directory.last_id < key:
             return positions if descending else ()
         if key <= segment:
             return () if descending else positions
         number = directory.block_holding(key)
-        texts = [_ID_TEXT(event) for event in block_events(self._block(segment, number))]
+        texts = [event_id_text(event) for event in block_events(self._block(segment, number))]
         place = number * self._layout.block_events + bisect_left(texts, format_id(bound).encode())
         at = bisect_left(positions, place)
         return positions[:at] if descending else positions[at:]
 
-    def _examined(self, segment: bytes, found: list[bytes], descending: bool) -> Position:
+    def _examined(self, segment: bytes, *, descending: bool) -> Position:
         """Return the place up to which a segment that was examined whole covers the log."""
         directory = self.directory(segment)
         if descending:
@@ -186,18 +168,3 @@ class SealedReader:
             raise StoreCorrupt(describe(key), "is missing")
         value: bytes = chunks.value()
         return value
-
-
-def _position_of(event: bytes) -> Position:
-    return Position(event_index(event), parse_id(_ID_TEXT(event).decode()))
-
-
-def _fitting(events: list[bytes], room: int, some_before: bool) -> list[bytes]:
-    """Return the leading events that fit into `room` bytes; the very first event of a search always does."""
-    kept: list[bytes] = []
-    for event in events:
-        room -= len(event)
-        if room < 0 and (kept or some_before):
-            break
-        kept.append(event)
-    return kept

@@ -10,8 +10,8 @@ from collections.abc import Callable, Sequence
 
 from audit.codec.commits import Commit, commit_key, decode_commit, encode_commit
 from audit.codec.cursors import Position
-from audit.codec.events import decode_event, event_index
-from audit.codec.segments import Layout, Segment, id_bytes_of
+from audit.codec.events import decode_event, event_index, event_value
+from audit.codec.segments import Layout, Segment
 from audit.codec.terms import event_terms, term_of_topic, topic_of_term
 from audit.model.errors import StoreClosed
 from audit.model.topic import Topic
@@ -68,13 +68,13 @@ class MemoryStorage:
         if segment.first_index != len(sealed):
             raise AssertionError("a segment would leave a gap or overwrite")
         for event in segment.events:
-            event_id = int.from_bytes(id_bytes_of(event), "big")
+            event_id = event_value(event)
             if sealed and event_id <= sealed[-1][0]:
                 raise AssertionError("an id would go back")
             sealed.append((event_id, event, frozenset(event_terms(decode_event(event)))))
         for claim in segment.claims:
             index = segment.first_index + claim.position
-            first_id = int.from_bytes(id_bytes_of(segment.events[claim.position]), "big")
+            first_id = event_value(segment.events[claim.position])
             self._disk.claims[claim.digest] = KnownClaim(
                 claim.fingerprint, first_id, index, claim.count, claim.of_call
             )
@@ -96,7 +96,7 @@ class MemoryStorage:
                 size += len(event)
                 if found and size > search.max_bytes:
                     last = found[-1]
-                    return Found(found, Position(event_index(last), int.from_bytes(id_bytes_of(last), "big")))
+                    return Found(found, Position(event_index(last), event_value(last)))
                 found.append(event)
                 if len(found) == search.limit:
                     return Found(found, Position(event_index(event), event_id))

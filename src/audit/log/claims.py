@@ -1,0 +1,138 @@
+"""Idempotency keys within the writer: which events of a call are new, and which were there before.
+
+A key counts from the commit that is being filled. Known events answer their old receipts, the rest is committed; a
+conflict fails its own call only, and leaves nothing behind.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Final, NamedTuple
+
+from audit.codec.commits import Claim
+from audit.codec.segments import Segment
+from audit.log.prepare import Prepared, PreparedCall
+from audit.model.errors import Conflict
+from audit.model.event import Receipt
+from audit.model.ids import RANDOM_BITS, EventId, format_id
+from audit.codec.events import event_value
+from audit.storage.port import KnownClaim
+
+__all__ = ["CALL_KEY_MS", "Filling", "claims_of_segment", "digests_of"]
+
+CALL_KEY_MS: Final = 7 * 24 * 3_600_000
+"""A call's key is kept for 7 days; an event's as long as the event."""
+
+Slot = Receipt | int
+"""An old receipt, or an offset among the new events of the commit."""
+
+
+class _Filled(NamedTuple):
+    fingerprint: bytes
+    offset: int
+    count: int
+
+
+def digests_of(calls: Iterable[PreparedCall]) -> list[bytes]:
+    """Return the digests of every key in some calls."""
+    found = []
+    for call in calls:
+        if call.key is not None:
+            found.append(call.key)
+        elif call.keyed:
+            found.extend(event.key for event in call.events if event.key is not None)
+    return found
+
+
+def claims_of_segment(segment: Segment) -> dict[bytes, KnownClaim]:
+    """Return what a segment in memory knows of idempotency keys."""
+    return {
+        claim.digest: KnownClaim(
+            claim.fingerprint,
+            event_value(segment.events[claim.position]),
+            segment.first_index + claim.position,
+            claim.count,
+            claim.of_call,
+        )
+        for claim in segment.claims
+    }
+
+
+class Filling:
+    """A commit being filled: new events and claims, and for each call the slots its receipts will come from."""
+
+    def __init__(
+        self, known: dict[bytes, KnownClaim], now_ms: int, receipts_of: Callable[[KnownClaim], list[Receipt]]
+    ) -> None:
+        """Start a commit.
+
+        Args:
+            known: Claims of earlier commits, among the keys of the calls to come.
+            now_ms: Wall clock, to tell which call keys have expired.
+            receipts_of: Looks up the receipts of a call that was committed before.
+        """
+        self.events: list[Prepared] = []
+        self.claims: list[Claim] = []
+        self._known = known
+        self._now_ms = now_ms
+        self._receipts_of = receipts_of
+        self._filled: dict[bytes, _Filled] = {}
+
+    def add(self, call: PreparedCall) -> list[Slot]:
+        """Add what is new in a call; return where each of its receipts will come from.
+
+        Raises:
+            Conflict: a key was used before with another request; nothing of the call is added.
+        """
+        if not call.keyed:
+            start = len(self.events)
+            self.events += call.events
+            return list(range(start, len(self.events)))
+        return self._add_keyed_call(call, call.key) if call.key is not None else self._add_keyed_events(call)
+
+    def _add_keyed_call(self, call: PreparedCall, key: bytes) -> list[Slot]:
+        filled = self._filled.get(key)
+        if filled is not None:
+            _check(filled.fingerprint, call.fingerprint, None)
+            return list(range(filled.offset, filled.offset + filled.count))
+        known = self._known.get(key)
+        if known is not None and (known.first_id >> RANDOM_BITS) + CALL_KEY_MS > self._now_ms:
+            _check(known.fingerprint, call.fingerprint, None)
+            return list(self._receipts_of(known))
+        start, count = len(self.events), len(call.events)
+        self.events += call.events
+        self.claims.append(Claim(key, call.fingerprint, start, count, of_call=True))
+        self._filled[key] = _Filled(call.fingerprint, start, count)
+        return list(range(start, start + count))
+
+    def _add_keyed_events(self, call: PreparedCall) -> list[Slot]:
+        slots: list[Slot] = []
+        new: list[Prepared] = []
+        own: dict[bytes, _Filled] = {}
+        for number, event in enumerate(call.events):
+            key = event.key
+            offset = len(self.events) + len(new)
+            if key is not None:
+                known = self._known.get(key)
+                if known is not None:
+                    _check(known.fingerprint, event.fingerprint, number)
+                    slots.append(Receipt(EventId(format_id(known.first_id)), known.first_index))
+                    continue
+                filled = self._filled.get(key) or own.get(key)
+                if filled is not None:
+                    _check(filled.fingerprint, event.fingerprint, number)
+                    slots.append(filled.offset)
+                    continue
+                own[key] = _Filled(event.fingerprint, offset, 1)
+            slots.append(offset)
+            new.append(event)
+        self.events += new
+        self._filled.update(own)
+        self.claims += [Claim(key, one.fingerprint, one.offset, 1, of_call=False) for key, one in own.items()]
+        return slots
+
+
+def _check(kept: bytes, asked: bytes, number: int | None) -> None:
+    if kept != asked:
+        parameter = "idempotency_key" if number is None else f"events[{number}].idempotency_key"
+        raise Conflict(parameter, "was used before, with a different request")

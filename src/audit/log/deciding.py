@@ -1,0 +1,120 @@
+"""Deciding a commit and applying it: two steps, both deterministic. No thread, no disk, no clock: all of it is passed in.
+
+`number_events` decides: ids and indexes for prepared events. `apply_commit` turns the commit into what is to be written
+and into the new head. A node that is handed the same commits applies the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Final, NamedTuple
+
+from audit.codec.commits import Commit, commit_key
+from audit.codec.segments import Layout, Segment
+from audit.log.prepare import Prepared
+from audit.model.errors import Unavailable
+from audit.model.event import Receipt
+from audit.model.ids import MAX_VALUE, RANDOM_BITS, EventId, format_id
+from audit.storage.port import Batch
+
+__all__ = ["STEP_BITS", "Applied", "Numbered", "apply_commit", "number_events"]
+
+STEP_BITS: Final = 16
+"""Within a millisecond ids grow by a random step of at most 2**16."""
+_FRESH_BITS: Final = RANDOM_BITS - 1  # the top bit stays clear, so that growing within a millisecond rarely carries
+_LOW_BITS: Final = 40
+_LOW_MASK: Final = (1 << _LOW_BITS) - 1
+_TEXT: Final = tuple(format_id(value)[-2:] for value in range(1024))
+
+
+class Numbered(NamedTuple):
+    """Prepared events with their ids and indexes."""
+
+    events: list[bytes]
+    receipts: list[Receipt]
+    last_id: int
+
+
+def number_events(
+    prepared: Sequence[Prepared], first_index: int, last_id: int, now_ms: int, random_bits: Callable[[int], int]
+) -> Numbered:
+    """Give each event the next id and index, and put its stored JSON together.
+
+    Args:
+        prepared: Checked events, in order.
+        first_index: Index of the first of them.
+        last_id: Id of the event before; -1: none.
+        now_ms: Wall clock; ids stay ahead of `last_id` even when it is behind.
+        random_bits: Returns a random integer of so many bits.
+
+    Raises:
+        Unavailable: ids are used up, 9,000 years from now.
+    """
+    events: list[bytes] = []
+    receipts: list[Receipt] = []
+    pairs = _TEXT
+    high = -1
+    prefix = ""
+    if now_ms > last_id >> RANDOM_BITS:
+        # One below a fresh id, so that the loop's first step lands in the new millisecond.
+        last_id = now_ms << RANDOM_BITS | random_bits(_FRESH_BITS)
+    for index, one in enumerate(prepared, first_index):
+        last_id += 1 + random_bits(STEP_BITS)
+        if last_id >> _LOW_BITS != high:
+            if last_id > MAX_VALUE:
+                raise Unavailable("ids are used up: the newest one is at the end of time")
+            high = last_id >> _LOW_BITS
+            prefix = format_id(last_id)[:18]
+        low = last_id & _LOW_MASK
+        text = f"{prefix}{pairs[low >> 30]}{pairs[low >> 20 & 1023]}{pairs[low >> 10 & 1023]}{pairs[low & 1023]}"
+        events.append(f'{{"id":"{text}","index":{index},"topics":'.encode() + one.topics + one.payload)
+        receipts.append(Receipt(EventId(text), index))
+    return Numbered(events, receipts, last_id)
+
+
+class Applied(NamedTuple):
+    """What a commit does.
+
+    Attributes:
+        batch: What is to be written, in one go.
+        head: The head after it: the same segment, grown, or a new one.
+    """
+
+    batch: Batch
+    head: Segment
+
+
+def apply_commit(head: Segment, commit: Commit, layout: Layout) -> Applied:
+    """Add a commit to the head, sealing each segment that it fills.
+
+    The head grows in place; readers don't see it before it is published. If the write fails the head is of no use any
+    more, and is loaded again.
+    """
+    events = commit.events
+    sealed: list[Segment] = []
+    dropped: list[bytes] = []
+    at = 0
+    while True:
+        room = head.room_for(events, at, layout)
+        head.add(commit, at, at + room)
+        at += room
+        if at == len(events) and len(head) < layout.segment_events:
+            break
+        dropped += head.commits
+        head.seal()
+        sealed.append(head)
+        head = Segment(commit.first_index + at)
+        if at == len(events):
+            break
+    rest = _rest(commit, len(events) - len(head)) if sealed else commit
+    if rest is not None:
+        head.commits.append(commit_key(rest.events[0]))
+    return Applied(Batch(sealed, rest, dropped), head)
+
+
+def _rest(commit: Commit, start: int) -> Commit | None:
+    """Return the part of a commit from `start` on, or None when nothing is left."""
+    if start == len(commit.events):
+        return None
+    claims = [claim._replace(position=claim.position - start) for claim in commit.claims if claim.position >= start]
+    return Commit(commit.first_index + start, commit.events[start:], commit.terms[start:], claims)

@@ -1,0 +1,271 @@
+"""Pages: one reader over memory and disk. What is in memory is read at once; what needs the disk says so first.
+
+A snapshot is captured before anything is read, so that a page is of one moment, and a commit in between changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Final, NamedTuple
+
+from audit.codec.cursors import START, Position, decode_cursor, encode_cursor, query_digest
+from audit.codec.events import decode_events, event_index, join_events
+from audit.codec.terms import Match, match_of
+from audit.log.clock import Clock
+from audit.log.handle import Handle
+from audit.log.recent import Snapshot, search_recent
+from audit.model.errors import CursorInvalid, NotFound
+from audit.model.event import Event
+from audit.model.ids import MAX_VALUE, parse_id
+from audit.model.query import Query, check_limit, to_query
+from audit.model.span import Bound, Span, check_order, to_span
+from audit.storage.gather import Gather, position_of
+from audit.storage.port import Search
+
+__all__ = ["PAGE_BYTES", "Page", "PageRequest", "Reader", "Window"]
+
+PAGE_BYTES: Final = 960 * 1024
+SEARCH_MS: Final = 50
+"""A page stops after searching for so long, even if it is empty."""
+
+
+class Page:
+    """Events of one page, in order, as they are stored; decoded when asked for.
+
+    Attributes:
+        slices: The stored JSON of each event.
+        cursor: Continues right after this page, or starts a tail there.
+        has_more: Whether the end was not seen; the page may be short, even empty, and more may follow all the same.
+    """
+
+    __slots__ = ("_events", "cursor", "has_more", "slices")
+
+    def __init__(self, slices: list[bytes], cursor: str, has_more: bool) -> None:  # noqa: FBT001 - a plain value
+        self.slices = slices
+        self.cursor = cursor
+        self.has_more = has_more
+        self._events: list[Event] | None = None
+
+    @property
+    def events(self) -> list[Event]:
+        """The events, decoded once."""
+        if self._events is None:
+            self._events = decode_events(self.slices)
+        return self._events
+
+    @property
+    def raw(self) -> bytes:
+        """The events as one JSON array of the stored bytes."""
+        return join_events(self.slices)
+
+    def __len__(self) -> int:
+        return len(self.slices)
+
+    def __repr__(self) -> str:
+        return f"Page({len(self.slices)} events, has_more={self.has_more})"
+
+
+class PageRequest(NamedTuple):
+    """A checked request for a page.
+
+    Attributes:
+        match: What is asked of events' terms.
+        span: Range of ids that the bounds leave; the cursor is not in it yet.
+        descending: Newest first.
+        limit: 1-1,000.
+        digest: What cursors of this query and order are bound to.
+        start: Position of the cursor given, or None.
+    """
+
+    match: Match
+    span: Span
+    descending: bool
+    limit: int
+    digest: bytes
+    start: Position | None
+
+
+class Window(NamedTuple):
+    """What was found in a range: events, and where it stopped if that was before the range's end."""
+
+    events: list[bytes]
+    stopped: Position | None
+
+
+class Reader:
+    """Reads pages and single events."""
+
+    def __init__(self, handle: Handle, snapshot: Callable[[], Snapshot], store_id: str, clock: Clock) -> None:
+        self._handle = handle
+        self._snapshot = snapshot
+        self._store_id = store_id
+        self._clock = clock
+
+    def request(  # noqa: PLR0917 - the verb's own parameters
+        self,
+        topic: object,
+        topics: object,
+        seek: Bound | None,
+        seek_end: Bound | None,
+        inclusive: str,
+        order: str,
+        limit: object,
+        cursor: object,
+        filter: object,  # noqa: A002 - the wire's name
+    ) -> PageRequest:
+        """Check what a caller asks for.
+
+        Raises:
+            InvalidParameter: a parameter is out of form or bounds.
+            CursorInvalid: the cursor is damaged, or of another store, query or order.
+        """
+        query = to_query(topic, topics, filter)
+        descending = check_order(order) == "desc"
+        digest = self.digest(query, order)
+        start = None if cursor is None else decode_cursor(cursor, digest)
+        span = to_span(seek, seek_end, inclusive)
+        return PageRequest(match_of(query), span, descending, check_limit(limit), digest, start)
+
+    def digest(self, query: Query, order: str) -> bytes:
+        """Return what a cursor of a query is bound to."""
+        return query_digest(self._store_id, query, order)
+
+    def page_nowait(self, request: PageRequest) -> Page | None:
+        """Return the page if it can be had without touching the disk, else None."""
+        return self._page(request, self._snapshot(), disk=False)
+
+    def page(self, request: PageRequest) -> Page:
+        """Return the page; may block on the disk.
+
+        Raises:
+            CursorInvalid: the cursor points beyond the log, or at another event than it did.
+            Unavailable: the disk is needed and can't be read now.
+            StoreCorrupt: a record is damaged or missing.
+        """
+        page = self._page(request, self._snapshot(), disk=True)
+        assert page is not None  # noqa: S101 - only `disk=False` returns None
+        return page
+
+    def _page(self, request: PageRequest, snapshot: Snapshot, *, disk: bool) -> Page | None:
+        descending = request.descending
+        start = request.start
+        span = request.span
+        if start is not None:
+            if not self.check_position(start, snapshot, disk=disk):
+                return None
+            span = span_after(start, span, descending=descending)
+        # One more than asked for tells whether anything follows.
+        window = self.window(request.match, span, snapshot, request.limit + 1, descending=descending, disk=disk)
+        if window is None:
+            return None
+        events, stopped = window
+        if len(events) > request.limit:
+            events = events[: request.limit]
+            stopped = position_of(events[-1])
+        where = stopped or _end(events, span, snapshot, request)
+        return Page(events, encode_cursor(request.digest, where), stopped is not None)
+
+    def window(  # noqa: PLR0917 - a search is described by all of these
+        self, match: Match, span: Span, snapshot: Snapshot, limit: int, *, descending: bool, disk: bool
+    ) -> Window | None:
+        """Return events of a range at one moment, from memory and, if allowed, from disk; None: the disk is needed."""
+        span = span.below(snapshot.last_id + 1)
+        if span.empty:
+            return Window([], None)
+        gather = Gather(span, descending=descending, limit=limit, max_bytes=PAGE_BYTES)
+        boundary = snapshot.first_id
+        on_disk = span.below(boundary)
+        if on_disk.empty:
+            search_recent(snapshot, match, span, gather)
+            return Window(gather.events, gather.stopped)
+        if descending and span.high > boundary and search_recent(snapshot, match, span.above(boundary), gather):
+            if gather.stopped is not None:
+                return Window(gather.events, gather.stopped)
+        if not disk:
+            return None
+        if descending:
+            room = gather.room
+            found = self._search(match, on_disk, *room, descending=True)
+            return Window([*gather.events, *found.events], found.stopped)
+        found = self._search(match, on_disk, limit, PAGE_BYTES, descending=False)
+        if found.stopped is not None or span.high <= boundary:
+            return found
+        rest = Gather(span, descending=False, limit=limit, max_bytes=PAGE_BYTES)
+        rest.add(found.events)
+        if rest.stopped is None:
+            search_recent(snapshot, match, span.above(boundary), rest)
+        return Window(rest.events, rest.stopped)
+
+    def _search(self, match: Match, span: Span, limit: int, max_bytes: int, *, descending: bool) -> Window:
+        until = self._clock.monotonic_ms() + SEARCH_MS
+        search = Search(match, span, descending, limit, max_bytes)
+        found = self._handle.read(lambda storage: storage.search(search, lambda: self._clock.monotonic_ms() >= until))
+        return Window(found.events, found.stopped)
+
+    def get_nowait(self, event_id: str) -> bytes | None:
+        """Return an event's stored JSON if it is in memory, else None.
+
+        Raises:
+            InvalidParameter: no event id.
+        """
+        return self._snapshot().event_with(parse_id(event_id))
+
+    def get(self, event_id: str) -> bytes:
+        """Return an event's stored JSON; may block on the disk.
+
+        Raises:
+            InvalidParameter: no event id.
+            NotFound: no event has this id.
+        """
+        value = parse_id(event_id)
+        snapshot = self._snapshot()
+        event = snapshot.event_with(value)
+        if event is None and value < snapshot.first_id and value <= snapshot.last_id:
+            event = self._handle.read(lambda storage: storage.get(value))
+        if event is None:
+            raise NotFound(f"no event has the id {event_id}")
+        return event
+
+    def check_position(self, position: Position, snapshot: Snapshot, *, disk: bool) -> bool:
+        """Check that a cursor's event is the one it was; return False when only the disk can tell.
+
+        Raises:
+            CursorInvalid: its index lies beyond the log, or another event is there: this is a restored copy.
+        """
+        if position.index < 0:
+            return True
+        if position.index >= snapshot.size:
+            raise CursorInvalid("cursor", f"points at index {position.index}, the log has {snapshot.size} events")
+        event = snapshot.event_at(position.index)
+        if event is not None:
+            if position_of(event).last_id != position.last_id:
+                raise CursorInvalid("cursor", f"another event is at index {position.index}: the log is not the same")
+            return True
+        if not disk:
+            return False
+        event = self._handle.read(lambda storage: storage.get(position.last_id))
+        if event is None or event_index(event) != position.index:
+            raise CursorInvalid("cursor", f"another event is at index {position.index}: the log is not the same")
+        return True
+
+
+def span_after(start: Position, span: Span, *, descending: bool) -> Span:
+    """Return a span whose near bound is replaced by a position."""
+    if descending:
+        return Span(span.low, start.last_id)
+    return Span(max(start.floor, start.last_id + 1 if start.index >= 0 else 0), span.high)
+
+
+def _end(events: Sequence[bytes], span: Span, snapshot: Snapshot, request: PageRequest) -> Position:
+    """Return the place after a page that saw the end of its range."""
+    if request.descending:
+        if events:
+            return position_of(events[-1])
+        return request.start or Position(-1, min(span.high, MAX_VALUE))
+    if span.high > snapshot.last_id:
+        # All there is was seen: a tail from here need not look at it again. A bound beyond it still holds.
+        end = snapshot.end
+        return end._replace(floor=span.low) if span.low > end.last_id + 1 else end
+    if events:
+        return position_of(events[-1])
+    return request.start or START._replace(floor=span.low)

@@ -1,0 +1,422 @@
+"""The single writer. Owns the last id and the head; an event is visible only after its commit is on disk.
+
+One thread takes calls from the queue, decides a commit, writes it in one synchronous batch, publishes it, and answers
+all its callers with one call into each event loop. Any exception from a write fences the store: see `_recover`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import random
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future as ThreadFuture
+from typing import Final, TypeVar
+
+from audit.codec.commits import Commit
+from audit.codec.cursors import START, Position
+from audit.codec.events import decode_event, event_index, event_value
+from audit.codec.segments import Segment
+from audit.codec.terms import Match, event_terms
+from audit.log.claims import Filling, Slot, claims_of_segment, digests_of
+from audit.log.clock import Clock, ClockGuard
+from audit.log.deciding import apply_commit, number_events
+from audit.log.handle import WAIT_S, Handle
+from audit.log.queue import AppendQueue, Pending, Receipts
+from audit.log.recent import Snapshot, search_recent
+from audit.log.wakeups import Wakeups
+from audit.model.errors import AuditError, DiskFull, OutcomeUnknown, StoreClosed, StoreCorrupt, Unavailable
+from audit.model.event import Receipt
+from audit.model.ids import MAX_VALUE, RANDOM_BITS, EventId, format_id
+from audit.model.span import Span
+from audit.storage.gather import Gather
+from audit.storage.options import StoreOptions
+from audit.storage.port import Head, KnownClaim, Search, Storage
+
+__all__ = ["Room", "Sequencer"]
+
+_EVERYTHING: Final = Match((), ())
+_RETRY_S: Final = (0.0, 0.05, 0.1, 0.25, 0.5, 1.0)
+_log = logging.getLogger("audit")
+
+T = TypeVar("T")
+
+
+class Room:
+    """Disk space, as the sequencer asks for it. This one has always enough; see `app.directory` for a real one."""
+
+    def check(self) -> None:
+        """Return when there is space for appends.
+
+        Raises:
+            DiskFull: free space is below the watermark.
+        """
+
+    def release_reserve(self) -> None:
+        """Give up the reserve, so that a full disk can be opened again."""
+
+    def restore_reserve(self) -> None:
+        """Set space aside again, if there is some."""
+
+
+class Sequencer:
+    """The writer's thread and its state."""
+
+    def __init__(  # noqa: PLR0917 - the parts it is made of
+        self,
+        handle: Handle,
+        wakeups: Wakeups,
+        clock: Clock,
+        room: Room,
+        options: StoreOptions,
+        *,
+        accept_clock: bool = False,
+        seed: int | None = None,
+    ) -> None:
+        """Load the head; `start` begins writing.
+
+        Raises:
+            StoreCorrupt: a commit of the head is damaged.
+        """
+        self._handle = handle
+        self._wakeups = wakeups
+        self._clock = clock
+        self._room = room
+        self._recent_bytes = options.recent_bytes
+        self._queue = AppendQueue(options.queue_events, options.queue_bytes)
+        # Ids need not be unpredictable, only different; a seed makes a test's run repeatable.
+        self._random = random.Random(int.from_bytes(os.urandom(16), "big") if seed is None else seed)  # noqa: S311
+        storage = handle.writable
+        self._layout = storage.meta.layout
+        self._head = Segment(0)
+        self._claims: dict[bytes, KnownClaim] = {}
+        self.snapshot = Snapshot(0, -1, (self._head,))
+        self._load(storage.load())
+        self._guard = ClockGuard(clock, self.snapshot.last_id, accepted=accept_clock)
+        self._min_ms = 0
+        self._guard_ms = 0
+        self._unpublished: int | None = None
+        self._deciding = threading.Lock()
+        self._thread = threading.Thread(target=self._run, name="audit-writer", daemon=True)
+        self._stopping = threading.Event()
+
+    def start(self) -> None:
+        """Begin writing."""
+        self._thread.start()
+
+    def put(self, pending: Pending, *, wait: bool) -> None:
+        """Queue a call; see `AppendQueue.put`."""
+        self._queue.put(pending, wait=wait)
+
+    def __len__(self) -> int:
+        return len(self._queue)
+
+    def accept_clock(self) -> None:
+        """Go on with the clock as it is."""
+        self._guard.accept()
+
+    def watermark(self) -> int:
+        """Return an id below which no event will be published any more."""
+        with self._deciding:
+            if self._unpublished is not None:
+                return self._unpublished
+            # A promise to whoever asks: the next commit is not dated before now.
+            self._min_ms = max(self._min_ms, self._clock.wall_ms())
+            return max(self.snapshot.last_id + 1, self._min_ms << RANDOM_BITS)
+
+    def close(self) -> None:
+        """Commit or fail every waiting call, and end the thread. Blocks."""
+        self._queue.refuse(StoreClosed("the log is closed"))
+        self._stopping.set()
+        if self._thread.ident is not None and threading.current_thread() is not self._thread:
+            self._thread.join()
+
+    # -- the writer's thread ---------------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        while not self._queue.closed:
+            taken = self._queue.take()
+            if taken:
+                self._commit(taken)
+
+    def _commit(self, taken: list[Pending]) -> None:
+        """Decide and write one commit, publish it, answer its callers."""
+        answers: list[tuple[Pending, Receipts | AuditError]] = []
+        try:
+            filling, slots = self._fill(taken, answers)
+        except AuditError as error:
+            _answer([(pending, error) for pending in taken])
+            return
+        numbered: Receipts = []
+        if filling.events:
+            with self._deciding:
+                now_ms = max(self._guard_ms, self._min_ms)
+                last_id = self.snapshot.last_id
+                self._unpublished = max(last_id + 1, now_ms << RANDOM_BITS)
+            first_index = self.snapshot.size
+            try:
+                done = number_events(filling.events, first_index, last_id, now_ms, self._random.getrandbits)
+                commit = Commit(first_index, done.events, [one.terms for one in filling.events], filling.claims)
+                self._write(commit, done.last_id)
+            except Exception as error:  # noqa: BLE001 - whatever it was, the write may have happened: fence
+                unknown = error if isinstance(error, OutcomeUnknown) else _unknown(error)
+                _answer([*answers, *((pending, unknown) for pending, _ in slots)])
+                self._recover(unknown)
+                return
+            finally:
+                self._unpublished = None
+            numbered = done.receipts
+        for pending, places in slots:
+            answers.append((pending, [numbered[at] if isinstance(at, int) else at for at in places]))
+        _answer(answers)
+
+    def _fill(
+        self, taken: list[Pending], answers: list[tuple[Pending, Receipts | AuditError]]
+    ) -> tuple[Filling, list[tuple[Pending, list[Slot]]]]:
+        """Return the new events of some calls; calls that fail on their own are answered."""
+        self._guard_ms = self._guard.now_ms()
+        self._room.check()
+        known: dict[bytes, KnownClaim] = {}
+        digests = digests_of([pending.call for pending in taken])
+        if digests:
+            sealed = [digest for digest in digests if digest not in self._claims]
+            known = self._handle.writable.claims(sealed) if sealed else {}
+            known.update((digest, self._claims[digest]) for digest in digests if digest in self._claims)
+        filling = Filling(known, self._guard_ms, self._receipts_of)
+        slots: list[tuple[Pending, list[Slot]]] = []
+        for pending in taken:
+            try:
+                slots.append((pending, filling.add(pending.call)))
+            except AuditError as error:  # noqa: PERF203 - a conflict fails its own call only
+                answers.append((pending, error))
+        return filling, slots
+
+    def _write(self, commit: Commit, last_id: int) -> None:
+        """Make a commit durable, then visible."""
+        before = self.snapshot
+        applied = apply_commit(self._head, commit, self._layout)
+        self._handle.writable.append(applied.batch)
+        self._head = applied.head
+        if applied.batch.sealed:
+            self._claims = claims_of_segment(applied.head)
+        elif commit.claims:
+            self._claims.update(_known(commit, commit.first_index))
+        segments = before.segments
+        if applied.batch.sealed:
+            segments = self._within_budget((*segments[:-1], *applied.batch.sealed, applied.head))
+        after = Snapshot(commit.first_index + len(commit.events), last_id, segments)
+        self._publish(before.end, after, commit.terms)
+
+    def _publish(self, before: Position, after: Snapshot, terms: list[tuple[bytes, ...]]) -> None:
+        def show() -> None:
+            self.snapshot = after
+
+        # Publish after the batch is on disk: a tail woken earlier would seek past an event it cannot read yet.
+        self._wakeups.publish(show, before, terms)
+
+    def _within_budget(self, segments: tuple[Segment, ...]) -> tuple[Segment, ...]:
+        """Return the newest segments that fit into memory; the head always stays."""
+        kept = len(segments)
+        room = self._recent_bytes
+        while kept and (kept == len(segments) or segments[kept - 1].size_bytes <= room):
+            kept -= 1
+            room -= segments[kept].size_bytes
+        return segments[kept:]
+
+    def _receipts_of(self, known: KnownClaim) -> Receipts:
+        """Return the receipts of the consecutive events that an earlier call committed."""
+        receipts: Receipts = []
+        low = known.first_id
+        while len(receipts) < known.count:
+            left = known.count - len(receipts)
+            gather = Gather(Span(low, MAX_VALUE + 1), descending=False, limit=left, max_bytes=MAX_VALUE)
+            if low < self.snapshot.first_id:
+                span = Span(low, min(self.snapshot.first_id, MAX_VALUE + 1))
+                search = Search(_EVERYTHING, span, descending=False, limit=left, max_bytes=MAX_VALUE)
+                events = self._handle.writable.search(search, lambda: False).events
+            else:
+                search_recent(self.snapshot, _EVERYTHING, Span(low, MAX_VALUE + 1), gather)
+                events = gather.events
+            if not events:
+                raise StoreCorrupt(f"event {format_id(low)}", "is missing, though an idempotency key names it")
+            receipts += [Receipt(EventId(format_id(event_value(e))), event_index(e)) for e in events]
+            low = event_value(events[-1]) + 1
+        return receipts
+
+    # -- opening and recovering ------------------------------------------------------------------------------------
+
+    def _load(self, head: Head) -> None:
+        """Take over the unsealed head, as found on disk."""
+        segment = Segment(head.first_index)
+        last_id = head.last_sealed_id
+        for key, commit in head.commits:
+            segment.add(commit, 0, len(commit.events))
+            segment.commits.append(key)
+            last_id = event_value(commit.events[-1])
+        self._head = segment
+        self._claims = claims_of_segment(segment)
+        self.snapshot = Snapshot(head.first_index + len(segment), last_id, (segment,))
+
+    def _recover(self, cause: AuditError) -> None:
+        """Fence the store after a failed write: close it, reopen it, check what was acknowledged, go on.
+
+        LevelDB goes on after an error as if nothing had been, and loses later acknowledged writes; so no handle is
+        written to twice after one. Calls that wait are held for 5 s, then fail as unavailable.
+        """
+        _log.error("a write failed, the store is fenced: %s", cause)
+        acknowledged = self.snapshot
+        self._handle.fence()
+        self._room.release_reserve()
+        held: list[Pending] = []
+        attempt = 0
+        while True:
+            try:
+                storage = self._handle.reopen()
+            except AuditError as error:
+                _log.warning("the fenced store can't be reopened yet: %s", error)
+                cause = error
+            else:
+                try:
+                    self._resume(acknowledged, storage)
+                except AuditError as error:
+                    _log.critical("the reopened store is not what was acknowledged: %s", error)
+                    storage.close()
+                    cause = error
+                else:
+                    break
+            held = self._fail_stale([*held, *self._queue.take_all()], cause)
+            if self._stopping.is_set():
+                _answer([(pending, _unavailable(cause)) for pending in held])
+                return
+            self._stopping.wait(_RETRY_S[min(attempt, len(_RETRY_S) - 1)])
+            attempt += 1
+        self._room.restore_reserve()
+        _log.warning("the store was reopened with %d events and goes on", self.snapshot.size)
+        # What was held goes through the same gate again, in its old order, before anything newer.
+        for pending in held:
+            if not pending.future.cancelled():
+                self._commit([pending])
+
+    def _resume(self, acknowledged: Snapshot, storage: Storage) -> None:
+        """Take over a reopened store, after checking that nothing acknowledged is missing."""
+        head = storage.load()
+        self._check_kept(acknowledged, head, storage)
+        before = self.snapshot
+        self._load(head)
+        found, self.snapshot = self.snapshot, before
+        if found.size == before.size:
+            # What is in memory is as good as before, but for the head, which a failed commit may have grown.
+            self._publish(before.end, found, [])
+        else:
+            # The failed write did happen: whoever waits for its terms must see it.
+            terms = [terms for _, commit in head.commits for terms in commit.terms]
+            self._handle.restore(storage)
+            everyone = [*terms, *self._terms_between(before, found, storage)]
+            self._publish(before.end, found, everyone)
+        self._handle.restore(storage)
+
+    def _check_kept(self, acknowledged: Snapshot, head: Head, storage: Storage) -> None:
+        size = head.first_index + sum(len(commit.events) for _, commit in head.commits)
+        if size < acknowledged.size:
+            raise StoreCorrupt("the log", f"holds {size} events, {acknowledged.size} were acknowledged")
+        if not acknowledged.size:
+            return
+        wanted = acknowledged.last_id
+        in_head = (event for _, commit in head.commits for event in commit.events if event_value(event) == wanted)
+        event = next(in_head, None) or storage.get(wanted)
+        if event is None or event_index(event) != acknowledged.size - 1:
+            raise StoreCorrupt(f"event {format_id(wanted)}", "was acknowledged and is missing")
+
+    def _terms_between(self, before: Snapshot, found: Snapshot, storage: Storage) -> list[tuple[bytes, ...]]:
+        """Return the terms of sealed events that became visible only now: those a failed commit sealed."""
+        terms = []
+        low, high = before.last_id + 1, found.first_id
+        while low < high:
+            search = Search(_EVERYTHING, Span(low, min(high, MAX_VALUE + 1)), descending=False, limit=1000, max_bytes=1 << 24)
+            events = storage.search(search, lambda: False).events
+            if not events:
+                break
+            terms += [event_terms(decode_event(event)) for event in events]
+            low = event_value(events[-1]) + 1
+        return terms
+
+    def _fail_stale(self, held: list[Pending], cause: AuditError) -> list[Pending]:
+        """Fail the calls that have waited too long for a fenced store; return the others."""
+        now = self._clock.monotonic_ms()
+        kept = []
+        stale = []
+        for pending in held:
+            pending.since_ms = pending.since_ms or now
+            (stale if now - pending.since_ms >= WAIT_S * 1000 else kept).append(pending)
+        _answer([(pending, _unavailable(cause)) for pending in stale])
+        return kept
+
+
+def _known(commit: Commit, first_index: int) -> dict[bytes, KnownClaim]:
+    return {
+        claim.digest: KnownClaim(
+            claim.fingerprint,
+            event_value(commit.events[claim.position]),
+            first_index + claim.position,
+            claim.count,
+            claim.of_call,
+        )
+        for claim in commit.claims
+    }
+
+
+def _unknown(cause: Exception) -> OutcomeUnknown:
+    error = OutcomeUnknown(f"the write failed, its outcome is not known: {cause}")
+    error.__cause__ = cause
+    return error
+
+
+def _unavailable(cause: AuditError) -> Unavailable:
+    error = Unavailable(f"the store is fenced after a failed write; nothing was written: {cause}")
+    error.__cause__ = cause
+    return error
+
+
+def _answer(answers: list[tuple[Pending, Receipts | AuditError]]) -> None:
+    """Tell every caller, with one call into each event loop."""
+    by_loop: dict[asyncio.AbstractEventLoop, list[tuple[Pending, Receipts | AuditError]]] = {}
+    for answer in answers:
+        loop = answer[0].loop
+        if loop is None:
+            _settle(answer)
+        else:
+            by_loop.setdefault(loop, []).append(answer)
+    for loop, some in by_loop.items():
+        try:
+            loop.call_soon_threadsafe(_settle_all, some)
+        except RuntimeError:  # noqa: PERF203 - a closed loop has nobody left to tell
+            continue
+
+
+def _settle_all(answers: list[tuple[Pending, Receipts | AuditError]]) -> None:
+    for answer in answers:
+        _settle(answer)
+
+
+def _settle(answer: tuple[Pending, Receipts | AuditError]) -> None:
+    pending, outcome = answer
+    future = pending.future
+    if isinstance(future, ThreadFuture):
+        if not future.set_running_or_notify_cancel():
+            return
+    elif future.done():
+        return
+    if isinstance(outcome, AuditError):
+        # Callers must not share one exception object: each raise adds to its traceback.
+        future.set_exception(_copy(outcome))
+    else:
+        future.set_result(outcome)
+
+
+def _copy(error: AuditError) -> AuditError:
+    made = error.__reduce__()
+    copied: AuditError = made[0](*made[1])  # type: ignore[operator, index]
+    copied.__cause__ = error.__cause__
+    return copied

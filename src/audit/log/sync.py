@@ -1,0 +1,122 @@
+"""The blocking verbs, for plain threads: Django, Celery, scripts. Any number of threads may share one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import Future as ThreadFuture
+from types import TracebackType
+from typing import Self
+
+from audit.codec.events import decode_event
+from audit.log.core import LogCore, StoreInfo
+from audit.log.reader import Page
+from audit.log.tails import SyncTail
+from audit.log.topics import TopicPage
+from audit.model.event import Event, NewEvent, Receipt
+from audit.model.query import Filter
+from audit.model.span import Bound
+
+__all__ = ["SyncAudit"]
+
+
+class SyncAudit:
+    """An open log with blocking verbs. Each means what it means on `Audit`, where arguments and errors are described."""
+
+    def __init__(self, core: LogCore) -> None:
+        self._core = core
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def append(self, event: NewEvent) -> Receipt:
+        """Append one event; it is durable, and visible to readers, when this returns. See `Audit.append`."""
+        receipt: Receipt = self._core.submit((event,), None, None, many=False).result()[0]
+        return receipt
+
+    def append_many(self, events: Sequence[NewEvent], *, idempotency_key: str | None = None) -> list[Receipt]:
+        """Append 1-1,000 events as one commit: all or none. See `Audit.append_many`."""
+        receipts: list[Receipt] = self._core.submit(events, idempotency_key, None).result()
+        return receipts
+
+    def append_nowait(self, event: NewEvent) -> ThreadFuture[Receipt]:
+        """Queue one event and return at once; the future has the receipt once it is durable.
+
+        Raises:
+            Overloaded: the queue is full; nothing was queued.
+        """
+        many: ThreadFuture[list[Receipt]] = self._core.submit((event,), None, None, wait=False, many=False)
+        one: ThreadFuture[Receipt] = ThreadFuture()
+
+        def done(settled: ThreadFuture[list[Receipt]]) -> None:
+            if not one.set_running_or_notify_cancel():
+                return
+            error = settled.exception()
+            if error is not None:
+                one.set_exception(error)
+            else:
+                one.set_result(settled.result()[0])
+
+        many.add_done_callback(done)
+        return one
+
+    def get(self, event_id: str) -> Event:
+        """Return one event. See `Audit.get`."""
+        return decode_event(self.get_raw(event_id))
+
+    def get_raw(self, event_id: str) -> bytes:
+        """Return one event's stored JSON. See `Audit.get_raw`."""
+        return self._core.reader.get(event_id)
+
+    def list(
+        self,
+        topic: Sequence[str] = (),
+        *,
+        topics: Sequence[Sequence[str]] | None = None,
+        seek: Bound | None = None,
+        seek_end: Bound | None = None,
+        inclusive: str = "left",
+        order: str = "asc",
+        limit: int = 100,
+        cursor: str | None = None,
+        filter: Filter | dict[str, str] | None = None,  # noqa: A002 - the wire's name
+    ) -> Page:
+        """Return one page of events, oldest or newest first. See `Audit.list`."""
+        reader = self._core.reader
+        return reader.page(reader.request(topic, topics, seek, seek_end, inclusive, order, limit, cursor, filter))
+
+    def subscribe(
+        self,
+        topic: Sequence[str] = (),
+        *,
+        topics: Sequence[Sequence[str]] | None = None,
+        seek: Bound | None = None,
+        seek_end: Bound | None = None,
+        inclusive: str = "left",
+        limit: int | None = None,
+        cursor: str | None = None,
+        filter: Filter | dict[str, str] | None = None,  # noqa: A002 - the wire's name
+    ) -> SyncTail:
+        """Return a tail: history, then live events, without gap or duplicate. See `Audit.subscribe`."""
+        core = self._core
+        return SyncTail(core.tail(topic, topics, seek, seek_end, inclusive, limit, cursor, filter), core.clock)
+
+    def topics(self, topic: Sequence[str] = (), *, limit: int = 100, cursor: str | None = None) -> TopicPage:
+        """Return the children of a topic with their counts, by name. See `Audit.topics`."""
+        return self._core.topics(topic, limit, cursor)
+
+    def info(self) -> StoreInfo:
+        """Return the store's id, its size, and the ids of its first and last event."""
+        return self._core.info()
+
+    def accept_clock(self) -> None:
+        """Go on with the clock as it is, after `ClockSuspect`; ids still never go back."""
+        self._core.sequencer.accept_clock()
+
+    def close(self) -> None:
+        """Commit or fail every waiting append, end every tail with reason `shutdown`, close the store."""
+        self._core.close()

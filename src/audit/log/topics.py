@@ -1,0 +1,112 @@
+"""The children of a topic with their counts: what is sealed, read from disk, and the head, counted in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from audit.codec.cursors import decode_name_cursor, encode_name_cursor, query_digest
+from audit.codec.events import event_value
+from audit.codec.terms import topic_of_term
+from audit.log.handle import Handle
+from audit.log.recent import Snapshot
+from audit.model.ids import EventId, format_id
+from audit.model.query import check_limit, to_query
+from audit.model.topic import Topic
+from audit.storage.port import ChildCount, Storage
+
+__all__ = ["TopicCount", "TopicPage", "list_topics"]
+
+
+class TopicCount(NamedTuple):
+    """A topic's events, those nested below it included, each counted once.
+
+    Attributes:
+        topic: Its full path.
+        events: How many.
+        first_id: The oldest one's id.
+        last_id: The newest one's id.
+    """
+
+    topic: Topic
+    events: int
+    first_id: EventId
+    last_id: EventId
+
+
+class TopicPage(NamedTuple):
+    """Children of a topic, by name. `cursor` continues right after them."""
+
+    topics: list[TopicCount]
+    cursor: str
+    has_more: bool
+
+
+def list_topics(
+    handle: Handle, snapshot: Callable[[], Snapshot], store_id: str, topic: object, limit: object, cursor: object
+) -> TopicPage:
+    """Return the children of a topic, by name in UTF-8 order; blocks on the disk.
+
+    Args:
+        handle: The storage.
+        snapshot: Returns the log as it is now.
+        store_id: What cursors are bound to, beside the topic.
+        topic: The parent; `()` lists the first level.
+        limit: 1-1,000.
+        cursor: From an earlier page of the same topic, or None.
+
+    Raises:
+        InvalidParameter: a parameter is out of form or bounds.
+        CursorInvalid: the cursor is damaged, or of another store or topic.
+    """
+    query = to_query(topic)
+    parent = query.topics[0]
+    digest = query_digest(store_id, query, "topics")
+    after = "" if cursor is None else decode_name_cursor(cursor, digest)
+    most = check_limit(limit)
+    while True:
+        head = snapshot()
+        children = handle.read(lambda storage, head=head: _merge(storage, head, parent, after, most + 1))  # type: ignore[misc]
+        if children is not None:
+            break
+    kept = children[:most]
+    rows = [TopicCount((*parent, c.segment), c.events, EventId(format_id(c.first_id)), EventId(format_id(c.last_id))) for c in kept]
+    name = kept[-1].segment if kept else after
+    return TopicPage(rows, encode_name_cursor(digest, name), len(children) > most)
+
+
+def _merge(storage: Storage, snapshot: Snapshot, parent: Topic, after: str, limit: int) -> list[ChildCount] | None:
+    """Return sealed and unsealed counts put together, or None if a segment was sealed in between: look again."""
+    own = _head_counts(snapshot, parent)
+    names = sorted((name for name in own if name.encode() > after.encode()), key=str.encode)
+    found = {child.segment: child for child in storage.children(parent, after, limit)}
+    unread = [name for name in names[:limit] if name not in found]
+    for child in storage.topic_counts([(*parent, name) for name in unread]):
+        if child is not None:
+            found[child.segment] = child
+    head_first = snapshot.segments[-1].first_id
+    if any(child.last_id >= head_first for child in found.values()):
+        return None
+    for name in names[:limit]:
+        sealed, fresh = found.get(name), own[name]
+        if sealed is not None:
+            fresh = fresh._replace(events=fresh.events + sealed.events, first_id=sealed.first_id)
+        found[name] = fresh
+    return sorted(found.values(), key=lambda child: child.segment.encode())[:limit]
+
+
+def _head_counts(snapshot: Snapshot, parent: Topic) -> dict[str, ChildCount]:
+    """Return the counts of a topic's children among the events that are not sealed."""
+    head = snapshot.segments[-1]
+    count = snapshot.visible(head)
+    counts = {}
+    # A copy: the writer may add terms while we look.
+    for term, positions in list(head.postings.items()):
+        topic = topic_of_term(term)
+        if topic is None or len(topic) != len(parent) + 1 or topic[:-1] != parent:
+            continue
+        shown = [position for position in positions if position < count]
+        if shown:
+            ids = (event_value(head.events[shown[0]]), event_value(head.events[shown[-1]]))
+            counts[topic[-1]] = ChildCount(topic[-1], len(shown), *ids)
+    return counts

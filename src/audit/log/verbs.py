@@ -1,0 +1,228 @@
+"""The asynchronous verbs. What is in memory is answered on the event loop; what may touch the disk runs in a thread."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from audit.codec.events import decode_event
+from audit.log.core import LogCore, StoreInfo
+from audit.log.reader import Page
+from audit.log.sync import SyncAudit
+from audit.log.tails import Tail
+from audit.log.topics import TopicPage
+from audit.model.event import Event, NewEvent, Receipt
+from audit.model.query import Filter
+from audit.model.span import Bound
+
+__all__ = ["AsyncVerbs"]
+
+T = TypeVar("T")
+
+
+class AsyncVerbs:
+    """An open log, used from an event loop; from several, if need be."""
+
+    def __init__(self, core: LogCore) -> None:
+        self._core = core
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    @property
+    def sync(self) -> SyncAudit:
+        """The same open log with blocking verbs, for other threads."""
+        return SyncAudit(self._core)
+
+    async def append(self, event: NewEvent) -> Receipt:
+        """Append one event; it is durable, and visible to readers, when this returns.
+
+        Waits for room while the queue is full. Cancelled before the writer took it, the event is not appended.
+
+        Raises:
+            InvalidParameter, TooLarge: the event is out of form or bounds.
+            Conflict: its idempotency key was used before, with a different event.
+            ClockSuspect: the clock jumped; nothing is appended until the operator accepts it.
+            DiskFull: free space is below the watermark.
+            Unavailable: the store is fenced after a failed write and did not come back; nothing was written.
+            OutcomeUnknown: this very write failed; only a retry with an idempotency key is safe.
+            StoreClosed: the log is closed.
+        """
+        receipts = await self._core.submit((event,), None, asyncio.get_running_loop(), many=False)
+        receipt: Receipt = receipts[0]
+        return receipt
+
+    async def append_many(self, events: Sequence[NewEvent], *, idempotency_key: str | None = None) -> list[Receipt]:
+        """Append 1-1,000 events of at most 4 MiB as one commit: all or none.
+
+        Args:
+            events: In the order they are to have; an event whose own idempotency key is known is not appended again.
+            idempotency_key: For the whole call, kept for 7 days; the events then have none of their own.
+
+        Returns:
+            A receipt for each event, in order.
+
+        Raises:
+            As `append`; parameters are named `events[n].…`.
+        """
+        receipts: list[Receipt] = await self._core.submit(events, idempotency_key, asyncio.get_running_loop())
+        return receipts
+
+    def append_nowait(self, event: NewEvent) -> asyncio.Future[Receipt]:
+        """Queue one event and return at once; the future has the receipt once it is durable.
+
+        Raises:
+            InvalidParameter, TooLarge: the event is out of form or bounds.
+            Overloaded: the queue is full; nothing was queued.
+            StoreClosed: the log is closed.
+        """
+        loop = asyncio.get_running_loop()
+        many: asyncio.Future[list[Receipt]] = self._core.submit((event,), None, loop, wait=False, many=False)
+        return _first_of(many, loop)
+
+    async def get(self, event_id: str) -> Event:
+        """Return one event.
+
+        Raises:
+            InvalidParameter: no event id.
+            NotFound: no event has this id.
+        """
+        return decode_event(await self.get_raw(event_id))
+
+    async def get_raw(self, event_id: str) -> bytes:
+        """Return one event's stored JSON; errors as of `get`."""
+        found = self._core.reader.get_nowait(event_id)
+        return found if found is not None else await self._in_thread(lambda: self._core.reader.get(event_id))
+
+    async def list(
+        self,
+        topic: Sequence[str] = (),
+        *,
+        topics: Sequence[Sequence[str]] | None = None,
+        seek: Bound | None = None,
+        seek_end: Bound | None = None,
+        inclusive: str = "left",
+        order: str = "asc",
+        limit: int = 100,
+        cursor: str | None = None,
+        filter: Filter | dict[str, str] | None = None,  # noqa: A002 - the wire's name
+    ) -> Page:
+        """Return one page of events, oldest or newest first.
+
+        Args:
+            topic: A topic, with all nested below it; `()` is everything.
+            topics: A union of topics, in place of `topic`.
+            seek: Lower bound in both orders: an id, an RFC 3339 time, an aware datetime or milliseconds.
+            seek_end: Upper bound in both orders.
+            inclusive: Which bounds belong to the range: `left`, `right`, `both` or `neither`.
+            order: `asc` or `desc`.
+            limit: 1-1,000; a page also ends at 960 KiB, and after about 50 ms of searching.
+            cursor: From an earlier page or batch of the same query and order; takes the place of the near bound.
+            filter: Equalities that must all hold.
+
+        Raises:
+            InvalidParameter: a parameter is out of form or bounds.
+            CursorInvalid: the cursor is damaged, foreign, or points at another event than it did.
+            Unavailable: the disk is needed and can't be read now.
+            StoreCorrupt: a record is damaged or missing.
+        """
+        reader = self._core.reader
+        request = reader.request(topic, topics, seek, seek_end, inclusive, order, limit, cursor, filter)
+        page = reader.page_nowait(request)
+        return page if page is not None else await self._in_thread(lambda: reader.page(request))
+
+    def subscribe(
+        self,
+        topic: Sequence[str] = (),
+        *,
+        topics: Sequence[Sequence[str]] | None = None,
+        seek: Bound | None = None,
+        seek_end: Bound | None = None,
+        inclusive: str = "left",
+        limit: int | None = None,
+        cursor: str | None = None,
+        filter: Filter | dict[str, str] | None = None,  # noqa: A002 - the wire's name
+    ) -> Tail:
+        """Return a tail: history from a bound or cursor, then live events, without gap or duplicate.
+
+        Args:
+            topic: A topic, with all nested below it; `()` is everything.
+            topics: A union of topics, in place of `topic`.
+            seek: Where to start; absent: at the first event; `"now"`: after the last one.
+            seek_end: Where to end; absent: never.
+            inclusive: Which bounds belong to the range.
+            limit: Events after which it ends; None: never.
+            cursor: Continues an ascending page or another tail of the same query; takes the place of `seek`.
+            filter: Equalities that must all hold.
+
+        Raises:
+            InvalidParameter: a parameter is out of form or bounds.
+            CursorInvalid: the cursor is damaged or foreign.
+        """
+        core = self._core
+        tail = core.tail(topic, topics, seek, seek_end, inclusive, limit, cursor, filter)
+        return Tail(tail, core.executor, core.clock)
+
+    async def topics(self, topic: Sequence[str] = (), *, limit: int = 100, cursor: str | None = None) -> TopicPage:
+        """Return the children of a topic with their counts, by name.
+
+        Raises:
+            InvalidParameter: a parameter is out of form or bounds.
+            CursorInvalid: the cursor is damaged, or of another store or topic.
+        """
+        return await self._in_thread(lambda: self._core.topics(topic, limit, cursor))
+
+    def info(self) -> StoreInfo:
+        """Return the store's id, its size, and the ids of its first and last event."""
+        return self._core.info()
+
+    def accept_clock(self) -> None:
+        """Go on with the clock as it is, after `ClockSuspect`; ids still never go back."""
+        self._core.sequencer.accept_clock()
+
+    async def close(self) -> None:
+        """Commit or fail every waiting append, end every tail with reason `shutdown`, close the store.
+
+        Once begun it is finished, even when cancelled.
+        """
+        closing = asyncio.ensure_future(asyncio.to_thread(self._core.close))
+        try:
+            await asyncio.shield(closing)
+        except asyncio.CancelledError:
+            # The store must not be left half closed behind a caller that opens it again.
+            await asyncio.wait((closing,))
+            raise
+
+    async def _in_thread(self, work: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._core.executor, work)
+
+
+def _first_of(
+    many: asyncio.Future[list[Receipt]], loop: asyncio.AbstractEventLoop
+) -> asyncio.Future[Receipt]:
+    one: asyncio.Future[Receipt] = loop.create_future()
+
+    def done(settled: asyncio.Future[Any]) -> None:
+        if one.done():
+            return
+        if settled.cancelled():
+            one.cancel()
+        elif (error := settled.exception()) is not None:
+            one.set_exception(error)
+        else:
+            one.set_result(settled.result()[0])
+
+    def given_up(settled: asyncio.Future[Receipt]) -> None:
+        if settled.cancelled():
+            many.cancel()
+
+    many.add_done_callback(done)
+    one.add_done_callback(given_up)
+    return one

@@ -1,0 +1,40 @@
+"""The command line as a process of its own, on one store."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, Final
+
+__all__ = ["AUDIT", "Program"]
+
+AUDIT: Final = (sys.executable, "-m", "audit")
+
+
+class Program:
+    """Runs commands on the store at `path`, each as a new process."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.env = {name: value for name, value in os.environ.items() if not name.startswith(("AUDIT_", "COLUMNS"))}
+        self.env["AUDIT_DATA"] = str(path)
+
+    def __call__(self, *arguments: str, stdin: bytes = b"", code: int = 0) -> subprocess.CompletedProcess[bytes]:
+        """Run a command to its end, which must be with this exit code, and never with a trace."""
+        done = subprocess.run(  # noqa: PLW1510 - the code is compared below, with what was printed at hand
+            [*AUDIT, *arguments], input=stdin, capture_output=True, env=self.env
+        )
+        assert done.returncode == code, (done.returncode, done.stdout[-2_000:], done.stderr[-2_000:])
+        assert b"Traceback" not in done.stderr, done.stderr
+        return done
+
+    def start(self, *arguments: str, stdin: int = subprocess.DEVNULL) -> subprocess.Popen[bytes]:
+        """Start a command, and leave it running."""
+        return subprocess.Popen(
+            [*AUDIT, *arguments], stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=self.env
+        )
+
+    def events(self, *arguments: str) -> list[dict[str, Any]]:
+        """Return the events that `audit list` prints."""
+        return [json.loads(line) for line in self("list", "--format", "jsonl", *arguments).stdout.splitlines()]
