@@ -6,7 +6,6 @@ import io
 import json
 import os
 import re
-import select
 import signal
 import subprocess
 from pathlib import Path
@@ -90,7 +89,9 @@ def test_bounds_are_ids_times_or_milliseconds(audit: Program) -> None:
     events = audit.events("--all")
     low, high = events[10]["id"], events[20]["id"]
     assert indexes(audit("list", "--seek", low, "--seek-end", high).stdout) == list(range(10, 20))
-    assert indexes(audit("list", "--seek", low, "--seek-end", high, "--inclusive", "both").stdout) == list(range(10, 21))
+    assert indexes(audit("list", "--seek", low, "--seek-end", high, "--inclusive", "both").stdout) == list(
+        range(10, 21)
+    )
     assert indexes(audit("list", "--all", "--seek", "1700000000000").stdout) == list(range(SIZE))
     assert audit("list", "--seek-end", "2024-01-01T00:00:00Z").stdout == b""
 

@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from audit.app import Audit
+from audit.log.clock import SystemClock
+from audit.model.event import NewEvent
 from tests.integration.program import AUDIT, Program
 
 ID = "01JD8Z5K3V9Q0T7W2X4Y6Z8A1B"
@@ -17,6 +20,13 @@ READING = (["list"], ["tail"], ["topics"], ["get", ID], ["fsck"])
 @pytest.fixture
 def audit(tmp_path: Path) -> Program:
     return Program(tmp_path / "store")
+
+
+class TwoHoursAhead(SystemClock):
+    """A clock that was wrong once."""
+
+    def wall_ms(self) -> int:
+        return super().wall_ms() + 2 * 3_600_000
 
 
 def one_line(result: subprocess.CompletedProcess[bytes]) -> str:
@@ -204,8 +214,16 @@ def test_unreadable_directory_is_a_line_that_names_it(audit: Program) -> None:
 
 def test_clock_behind_the_newest_event_is_refused_until_accepted(audit: Program) -> None:
     audit("init")
-    audit("append", "--topic", "a")
-    ...
+    with Audit.open_sync(audit.path, clock=TwoHoursAhead()) as log:
+        log.append(NewEvent(topics=[("a",)]))
+    refused = audit("append", "--topic", "a", code=5)
+    assert "--accept-clock" in one_line(refused)
+    assert len(audit.events()) == 1
+    audit("append", "--topic", "a", "--accept-clock")
+    audit("ingest", "--accept-clock", "-", stdin=b'{"topics":[["a"]]}')
+    ids = [event["id"] for event in audit.events()]
+    assert len(ids) == 3
+    assert ids == sorted(ids)
 
 
 def test_interrupted_command_is_no_trace(audit: Program) -> None:

@@ -32,13 +32,10 @@ _CODES: Final[tuple[tuple[type[Exception], ExitCode], ...]] = (
     (errors.StoreError, ExitCode.STORE),
 )
 
+# For errors whose own message, which is not only for people at a command line, names no remedy.
 _HINTS: Final[tuple[tuple[type[Exception], str], ...]] = (
     (errors.CursorInvalid, "a cursor goes with the topics, the filter and the order of the page it came with"),
-    (errors.StoreMissing, "audit init creates a store"),
-    (errors.StoreLocked, "one process at a time holds a store: end that one, or ask it"),
     (errors.StoreCorrupt, "audit fsck says what is damaged"),
-    (errors.DiskFull, "free some space and repeat the command; reading goes on meanwhile"),
-    (errors.ClockSuspect, "set the clock right, or accept it as it is with --accept-clock"),
     (errors.OutcomeUnknown, "repeat the command: an event with an idempotency key is not appended twice"),
 )
 

@@ -94,9 +94,9 @@ _OPTIONS: Final = {
     for name in (
         *("topic", "seek", "seek_end", "inclusive", "order", "limit", "cursor"),
         *("actor", "action", "outcome", "target", "request_id"),
-        *("context", "data", "occurred_at", "idempotency_key"),
+        *("context", "occurred_at", "idempotency_key"),
     )
-} | {"topics": "--topic", "targets": "--target"}
+} | {"topics": "--topic", "targets": "--target", "data": "--event-data"}
 
 
 def located(data: Path | None) -> Path:

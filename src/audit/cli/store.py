@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from audit.app import Audit, SyncAudit
+from audit.app import Audit
 from audit.cli.options import located
+from audit.log.sync import SyncAudit
 
 __all__ = ["open_store"]
 

@@ -29,6 +29,12 @@ _PIPE_WIDTH: Final = 132
 """Columns of a table where no terminal says how many it has."""
 
 
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        """Leave a closed pipe to `program`, as every other writer does; rich would exit with a failure."""
+        raise  # noqa: PLE0704 - rich calls this while it handles the error
+
+
 def person_at(stream: IO[str]) -> bool:
     """Return whether a person looks at this stream."""
     return stream.isatty()
@@ -37,7 +43,7 @@ def person_at(stream: IO[str]) -> bool:
 def console() -> Console:
     """Return a console on stdout that takes text as it is: no markup, no emoji codes."""
     width = None if person_at(sys.stdout) or "COLUMNS" in os.environ else _PIPE_WIDTH
-    return Console(file=sys.stdout, width=width, markup=False, emoji=False, highlight=False)
+    return _Console(file=sys.stdout, width=width, markup=False, emoji=False, highlight=False)
 
 
 def printable(text: str) -> str:

@@ -22,27 +22,29 @@ __all__ = [
     "SALT_BYTES",
     "decode_event",
     "decode_events",
-    "encode_body",
+    "encode_payload",
     "encode_topics",
     "event_id_text",
     "event_index",
     "event_value",
     "join_events",
-    "salted",
+    "salt_texts",
     "split_event",
+    "without_salt",
 ]
 
 SALT_BYTES: Final = 16
 ID_SLICE: Final = slice(7, 33)
 _INDEX_AT: Final = 43
 _CUT: Final = b',"salt":"'
-HEADER_BYTES: Final = len(b'{"id":"","index":,"topics":') + 26 + 20
-"""Bytes of a header without its topics, for the largest index."""
+HEADER_BYTES: Final = len(b'{"id":"","index":,"topics":,') + 26 + 20
+"""Bytes of a header without its topics, and of the comma after it, for the largest index."""
 
 
-class _Body(msgspec.Struct, omit_defaults=True):
-    """The members of a payload after the salt, in their order on disk."""
+class _Payload(msgspec.Struct, omit_defaults=True, gc=False):
+    """The members of a payload, in their order on disk."""
 
+    salt: str
     action: str | None = None
     occurred_at: datetime | None = None
     actor: Actor | None = None
@@ -62,7 +64,8 @@ def encode_topics(topics: Sequence[Topic]) -> bytes:
     return _encoder.encode(topics)
 
 
-def encode_body(  # noqa: PLR0913 - one argument a member
+def encode_payload(  # noqa: PLR0917 - one argument a member, in their order on disk
+    salt: str,
     action: str | None,
     occurred_at: datetime | None,
     actor: Actor | None,
@@ -71,24 +74,34 @@ def encode_body(  # noqa: PLR0913 - one argument a member
     context: dict[str, str],
     data: Any,
 ) -> bytes:
-    """Return the payload without its salt as a JSON object; unset members are left out.
+    """Return the payload as it is stored, but for the comma before it: `"salt":"…"`, what is set, the closing brace.
 
     Raises:
         TypeError, ValueError: `data` holds something that is no JSON. NaN, Infinity, bytes and integers beyond 64 bits
             do NOT raise (msgspec writes something else for them): the caller checks for them first.
     """
-    return _encoder.encode(_Body(action, occurred_at, actor, targets, outcome, context, data))
+    return _encode(_Payload(salt, action, occurred_at, actor, targets, outcome, context, data))[1:]
 
 
-def salted(body: bytes, salt: bytes) -> bytes:
-    """Return the payload as it is stored, from its start `,"salt":"` to the event's closing brace."""
-    text = binascii.b2a_base64(salt, newline=False)[:22].translate(_URL_SAFE)
-    if len(body) == len(b"{}"):
-        return b',"salt":"%b"}' % text
-    return b',"salt":"%b",%b' % (text, body[1:])
+def without_salt(payload: bytes) -> bytes:
+    """Return an encoded payload without its salt: what one request always encodes to."""
+    return payload[_SALTED:]
 
 
+def salt_texts(random_bytes: bytes) -> list[str]:
+    """Return one salt in base64url for each 16 of some random bytes."""
+    count = len(random_bytes) // SALT_BYTES
+    # Two zero bytes after each salt make every text start at a whole character: all are encoded in one go.
+    padded = bytearray(count * 18)
+    for place in range(SALT_BYTES):
+        padded[place::18] = random_bytes[place::SALT_BYTES]
+    text = binascii.b2a_base64(padded, newline=False).translate(_URL_SAFE).decode()
+    return [text[start : start + 22] for start in range(0, 24 * count, 24)]
+
+
+_SALTED: Final = len('"salt":"",') - 1 + 22
 _URL_SAFE: Final = bytes.maketrans(b"+/", b"-_")
+_encode: Final = _encoder.encode
 
 
 def event_id_text(event: bytes) -> bytes:

@@ -35,7 +35,6 @@ __all__ = [
     "describe",
     "id_key",
     "key_of_chunk",
-    "key_of_posting",
     "key_of_topic",
     "prefix_of_children",
     "prefix_of_postings",
@@ -66,11 +65,6 @@ def key_of_chunk(segment: bytes, chunk: int) -> bytes:
 def prefix_of_postings(term: bytes) -> bytes:
     """Return what the keys of a term's posting lists start with; a segment's id completes one."""
     return POSTING + term
-
-
-def key_of_posting(term: bytes, segment: bytes) -> bytes:
-    """Return the key of a term's posting list in a segment."""
-    return POSTING + term + segment
 
 
 def prefix_of_children(parent: Topic) -> bytes:

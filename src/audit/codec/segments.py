@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import struct
 from bisect import bisect_right
-from collections.abc import Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 from typing import Final, NamedTuple
 
@@ -59,14 +60,15 @@ class Segment:
     are published, and ignore everything beyond (`match_positions` cuts the lists).
     """
 
-    __slots__ = ("claims", "commits", "events", "first_id", "first_index", "postings", "size_bytes")
+    __slots__ = ("_growing", "claims", "commits", "events", "first_id", "first_index", "postings", "size_bytes")
 
     def __init__(self, first_index: int) -> None:
         self.first_index = first_index
         self.first_id = MAX_VALUE + 1
         """Id of the first event; beyond every id while there is none."""
         self.events: list[bytes] = []
-        self.postings: dict[bytes, Sequence[int]] = {}
+        self._growing: defaultdict[bytes, bytearray] = defaultdict(bytearray)
+        self.postings: Mapping[bytes, Sequence[int]] = self._growing
         self.claims: list[Claim] = []
         self.commits: list[bytes] = []
         """Keys of the commit records that hold this segment's events, until it is sealed."""
@@ -83,6 +85,9 @@ class Segment:
     def room_for(self, events: Sequence[bytes], start: int, layout: Layout) -> int:
         """Return how many of `events`, from `start` on, fit before the segment must be sealed."""
         most = min(layout.segment_events - len(self.events), len(events) - start)
+        # All of them, most of the time.
+        if self.size_bytes + sum(map(len, events[start : start + most])) <= layout.segment_bytes:
+            return most
         size = self.size_bytes
         for count in range(most):
             size += len(events[start + count])
@@ -94,14 +99,10 @@ class Segment:
     def add(self, commit: Commit, start: int, stop: int) -> None:
         """Add events `start` to `stop` of a commit, with their terms and claims."""
         base = len(self.events) - start
-        lists = self.postings
+        lists = self._growing
         for position, terms in enumerate(commit.terms[start:stop], len(self.events)):
             for term in terms:
-                found = lists.get(term)
-                if found is None:
-                    lists[term] = [position]
-                else:
-                    found.append(position)  # type: ignore[attr-defined] # a list until sealed
+                lists[term].append(position)
         for claim in commit.claims:
             if start <= claim.position < stop:
                 self.claims.append(claim._replace(position=claim.position + base))
@@ -113,7 +114,8 @@ class Segment:
 
     def seal(self) -> None:
         """Turn posting lists into the bytes that are stored; nothing can be added afterwards."""
-        self.postings = {term: bytes(found) for term, found in self.postings.items()}
+        self.postings = {term: bytes(found) for term, found in self._growing.items()}
+        self._growing = defaultdict(bytearray)
         self.commits = []
 
 

@@ -7,13 +7,26 @@ term, so neither `a,b` beside `a,bc` nor an actor named like a topic can mix up 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from audit.model.event import Event
 from audit.model.query import Query
 from audit.model.topic import Topic
 
-__all__ = ["Match", "event_terms", "match_of", "term_of_topic", "terms_of", "topic_of_term", "topic_terms"]
+__all__ = [
+    "Match",
+    "event_terms",
+    "match_of",
+    "term_of_action",
+    "term_of_actor",
+    "term_of_outcome",
+    "term_of_request",
+    "term_of_target",
+    "term_of_topic",
+    "topic_of_term",
+    "topic_terms",
+]
 
 ACTION: Final = b"c"
 ACTOR: Final = b"a"
@@ -69,53 +82,64 @@ def topic_terms(topics: Iterable[Topic]) -> tuple[bytes, ...]:
     return tuple([term_of_topic(node) for node in nodes])
 
 
-def terms_of(  # noqa: PLR0913 - one argument a kind of term
-    of_topics: tuple[bytes, ...],
-    actor_id: str | None,
-    action: str | None,
-    outcome: str | None,
-    target_ids: Iterable[str],
-    request_id: str | None,
-) -> tuple[bytes, ...]:
-    """Return every term of an event, each once, given those of its topics."""
-    found = [*of_topics]
-    if actor_id is not None:
-        found.append(_term(ACTOR, actor_id.encode()))
-    if action is not None:
-        found.append(_term(ACTION, action.encode()))
-    if outcome is not None:
-        found.append(_term(OUTCOME, outcome.encode()))
-    for target_id in target_ids:
-        term = _term(TARGET, target_id.encode())
-        if term not in found:
-            found.append(term)
-    if request_id is not None:
-        found.append(_term(REQUEST, request_id.encode()))
-    return tuple(found)
+@lru_cache(8_192)
+def term_of_actor(actor_id: str) -> bytes:
+    """Return the term of an actor's id."""
+    return _term(ACTOR, actor_id.encode())
+
+
+@lru_cache(8_192)
+def term_of_target(target_id: str) -> bytes:
+    """Return the term of a target's id."""
+    return _term(TARGET, target_id.encode())
+
+
+@lru_cache(2_048)
+def term_of_action(action: str) -> bytes:
+    """Return the term of an action."""
+    return _term(ACTION, action.encode())
+
+
+@lru_cache(16)
+def term_of_outcome(outcome: str) -> bytes:
+    """Return the term of an outcome."""
+    return _term(OUTCOME, outcome.encode())
+
+
+def term_of_request(request_id: str) -> bytes:
+    """Return the term of a request's id."""
+    return _term(REQUEST, request_id.encode())
 
 
 def event_terms(event: Event) -> tuple[bytes, ...]:
-    """Return every term of a committed event."""
-    return terms_of(
-        topic_terms(event.topics),
-        None if event.actor is None else event.actor.id,
-        event.action,
-        event.outcome,
-        [target.id for target in event.targets],
-        event.context.get("request_id"),
-    )
+    """Return every term of a committed event, each once."""
+    found = [*topic_terms(event.topics)]
+    if event.actor is not None:
+        found.append(term_of_actor(event.actor.id))
+    if event.action is not None:
+        found.append(term_of_action(event.action))
+    if event.outcome is not None:
+        found.append(term_of_outcome(event.outcome))
+    found += dict.fromkeys([term_of_target(target.id) for target in event.targets])
+    request_id = event.context.get("request_id")
+    if request_id is not None:
+        found.append(term_of_request(request_id))
+    return tuple(found)
 
 
 def match_of(query: Query) -> Match:
-    """Return what a query asks of an event's terms."""
+    """Return what a query asks of an event's terms; what is likely rarest comes first."""
     any_of = () if () in query.topics else tuple([term_of_topic(topic) for topic in query.topics])
     wanted = query.filter
-    all_of = terms_of(
-        (),
-        wanted.actor,
-        wanted.action,
-        wanted.outcome,
-        () if wanted.target is None else (wanted.target,),
-        wanted.request_id,
-    )
-    return Match(any_of, all_of)
+    all_of = []
+    if wanted.request_id is not None:
+        all_of.append(term_of_request(wanted.request_id))
+    if wanted.target is not None:
+        all_of.append(term_of_target(wanted.target))
+    if wanted.actor is not None:
+        all_of.append(term_of_actor(wanted.actor))
+    if wanted.action is not None:
+        all_of.append(term_of_action(wanted.action))
+    if wanted.outcome is not None:
+        all_of.append(term_of_outcome(wanted.outcome))
+    return Match(any_of, tuple(all_of))

@@ -58,8 +58,10 @@ def number_events(
     if now_ms > last_id >> RANDOM_BITS:
         # One below a fresh id, so that the loop's first step lands in the new millisecond.
         last_id = now_ms << RANDOM_BITS | random_bits(_FRESH_BITS)
-    for index, one in enumerate(prepared, first_index):
-        last_id += 1 + random_bits(STEP_BITS)
+    count = len(prepared)
+    steps = memoryview(random_bits(STEP_BITS * count).to_bytes(STEP_BITS // 8 * count, "little")).cast("H")
+    for index, one, step in zip(range(first_index, first_index + count), prepared, steps, strict=True):
+        last_id += 1 + step
         if last_id >> _LOW_BITS != high:
             if last_id > MAX_VALUE:
                 raise Unavailable("ids are used up: the newest one is at the end of time")

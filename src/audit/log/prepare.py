@@ -9,12 +9,29 @@ import hashlib
 import os
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 from math import isfinite
 from typing import Any, Final, NamedTuple
 
+import msgspec
+
 from audit.codec.commits import DIGEST_BYTES
-from audit.codec.events import HEADER_BYTES, SALT_BYTES, encode_body, encode_topics, salted
-from audit.codec.terms import terms_of, topic_terms
+from audit.codec.events import (
+    HEADER_BYTES,
+    SALT_BYTES,
+    encode_payload,
+    encode_topics,
+    salt_texts,
+    without_salt,
+)
+from audit.codec.terms import (
+    term_of_action,
+    term_of_actor,
+    term_of_outcome,
+    term_of_request,
+    term_of_target,
+    topic_terms,
+)
 from audit.log.problems import check_event
 from audit.model.errors import InvalidParameter, TooLarge
 from audit.model.event import (
@@ -41,12 +58,12 @@ _MAX_INT: Final = 2**64 - 1
 _TOPIC_CACHE: Final = 4_096
 
 
-class Prepared(NamedTuple):
+class Prepared(msgspec.Struct, frozen=True, gc=False):
     """One event, ready to be numbered.
 
     Attributes:
-        topics: Its topics as JSON.
-        payload: Its payload as stored, from `,"salt":"` to the closing brace.
+        topics: Its topics as JSON, and a comma.
+        payload: Its payload as stored, from `"salt":"` to the closing brace.
         terms: What it can be found by.
         key: Digest of its idempotency key, or None.
         fingerprint: Digest of the event as sent; empty without a key.
@@ -55,8 +72,8 @@ class Prepared(NamedTuple):
     topics: bytes
     payload: bytes
     terms: tuple[bytes, ...]
-    key: bytes | None
-    fingerprint: bytes
+    key: bytes | None = None
+    fingerprint: bytes = b""
 
 
 class PreparedCall(NamedTuple):
@@ -84,6 +101,7 @@ class _Topics(NamedTuple):
 
 
 _topics_seen: dict[tuple[Topic, ...], _Topics] = {}
+_topic_seen: dict[Topic, _Topics] = {}
 
 
 def prepare_call(
@@ -107,20 +125,17 @@ def prepare_call(
         raise InvalidParameter("events", f"must hold 1-{MAX_CALL_EVENTS} events, holds none")
     if len(events) > MAX_CALL_EVENTS:
         raise TooLarge("events", f"must hold 1-{MAX_CALL_EVENTS} events, holds {len(events)}")
-    salts = os.urandom(SALT_BYTES * len(events))
     prepared = []
-    size = 0
+    size = HEADER_BYTES * len(events)
     keyed = False
-    digest = hashlib.blake2b(digest_size=DIGEST_BYTES)
-    for number, event in enumerate(events):
-        salt = salts[number * SALT_BYTES : (number + 1) * SALT_BYTES]
+    for number, (event, salt) in enumerate(zip(events, salt_texts(os.urandom(SALT_BYTES * len(events))), strict=True)):
         one = _prepare(event, salt, internal=internal)
         if one is None:
             path = f"events[{number}]" if many else "event"
             check_event(event, path, internal=internal)
             raise InvalidParameter(path, "can't be encoded")
         prepared.append(one)
-        size += HEADER_BYTES + len(one.topics) + len(one.payload)
+        size += len(one.topics) + len(one.payload)
         if one.key is not None:
             keyed = True
     if size > MAX_CALL_BYTES:
@@ -129,69 +144,65 @@ def prepare_call(
         return PreparedCall(prepared, size, None, b"", keyed)
     if keyed:
         raise InvalidParameter("idempotency_key", "give one for the call or one for each event, not both")
-    for event in events:
-        digest.update(_fingerprint(event))
+    digest = hashlib.blake2b(digest_size=DIGEST_BYTES)
+    for one in prepared:
+        sent = one.topics + without_salt(one.payload)
+        digest.update(len(sent).to_bytes(4, "big") + sent)
     key = _key_digest(check_key(idempotency_key, "idempotency_key"), b"call")
     return PreparedCall(prepared, size, key, digest.digest(), keyed=True)
 
 
-def _prepare(event: NewEvent, salt: bytes, *, internal: bool) -> Prepared | None:
+def _prepare(event: NewEvent, salt: str, *, internal: bool) -> Prepared | None:
     """Return the event ready to be numbered, or None if anything at all is wrong with it."""
     if type(event) is not NewEvent:
         return None
+    data = event.data
     try:
         topics = _topics_of(event.topics)
-        actor, targets, context, action, outcome = (
+        if topics is None or (topics.internal and not internal) or not (data is None or _is_json(data, MAX_DATA_DEPTH)):
+            return None
+        terms = topics.terms
+        actor, action, outcome, targets, context = (
             event.actor,
-            event.targets,
-            event.context,
             event.action,
             event.outcome,
+            event.targets,
+            event.context,
         )
-        if (
-            topics is None
-            or (topics.internal and not internal)
-            or not (action is None or _is_name(action))
-            or not (outcome is None or outcome in OUTCOMES)
-            or not (actor is None or _is_named(actor, Actor))
-            or not (not targets or _are_targets(targets))
-            or not (not context or _is_context(context))
-            or not _is_json(event.data, MAX_DATA_DEPTH)
-        ):
-            return None
+        if actor is not None:
+            terms += _actor_terms(actor)
+        if action is not None:
+            terms += _action_terms(action)
+        if outcome is not None:
+            terms += _outcome_terms(outcome)
+        if targets:
+            terms += _terms_of_targets(targets)
+        if context:
+            terms += _terms_of_context(context)
         occurred_at = event.occurred_at
         if occurred_at is not None:
             occurred_at = _in_utc(occurred_at)
-            if occurred_at is None:
-                return None
-        body = encode_body(action, occurred_at, actor, targets, outcome, context, event.data)
-        terms = terms_of(
-            topics.terms,
-            None if actor is None else actor.id,
-            action,
-            outcome,
-            [target.id for target in targets] if targets else (),
-            context.get("request_id") if context else None,
-        )
+        payload = encode_payload(salt, action, occurred_at, actor, targets, outcome, context, data)
+        if HEADER_BYTES + len(topics.json) + len(payload) > MAX_EVENT_BYTES:
+            return None
+        if event.idempotency_key is None:
+            return Prepared(topics.json, payload, terms)
+        key = _key_digest(check_key(event.idempotency_key, "idempotency_key"), b"event")
     except (TypeError, ValueError, AttributeError, RecursionError):
-        # UnicodeEncodeError is a ValueError; whatever it was, `check_event` finds it again and names it.
+        # Also a UnicodeEncodeError, and ours: whatever it was, `check_event` finds it again and names it.
         return None
-    payload = salted(body, salt)
-    if HEADER_BYTES + len(topics.json) + len(payload) > MAX_EVENT_BYTES:
-        return None
-    if event.idempotency_key is None:
-        return Prepared(topics.json, payload, terms, None, b"")
-    try:
-        key = check_key(event.idempotency_key, "idempotency_key")
-    except InvalidParameter:
-        return None
-    fingerprint = hashlib.blake2b(topics.json + body, digest_size=DIGEST_BYTES).digest()
-    return Prepared(topics.json, payload, terms, _key_digest(key, b"event"), fingerprint)
+    fingerprint = hashlib.blake2b(topics.json + without_salt(payload), digest_size=DIGEST_BYTES).digest()
+    return Prepared(topics.json, payload, terms, key, fingerprint)
 
 
 def _topics_of(topics: Any) -> _Topics | None:
     if type(topics) is not list and type(topics) is not tuple:
         return None
+    if len(topics) == 1 and type(topics[0]) is tuple:
+        # Nearly every event: one topic, seen before.
+        found = _topic_seen.get(topics[0])
+        if found is not None:
+            return found
     key = tuple([topic if type(topic) is tuple else tuple(topic) if type(topic) is list else () for topic in topics])
     found = _topics_seen.get(key)
     if found is not None:
@@ -203,43 +214,77 @@ def _topics_of(topics: Any) -> _Topics | None:
         return None
     if not 1 <= len(topics) <= 16 or () in nodes:  # noqa: PLR2004 - MAX_TOPICS; see `check_event`
         return None
-    found = _Topics(encode_topics(nodes), topic_terms(nodes), any(node[0] == INTERNAL_ROOT for node in nodes))
+    found = _Topics(encode_topics(nodes) + b",", topic_terms(nodes), any(node[0] == INTERNAL_ROOT for node in nodes))
     if len(_topics_seen) >= _TOPIC_CACHE:
         _topics_seen.clear()
+        _topic_seen.clear()
     _topics_seen[key] = found
+    if len(key) == 1:
+        _topic_seen[key[0]] = found
     return found
 
 
-def _is_name(value: Any) -> bool:
-    return type(value) is str and 0 < len(value) <= MAX_NAME_BYTES and len(value.encode()) <= MAX_NAME_BYTES
+def _check_name(value: Any) -> None:
+    if type(value) is not str or not 0 < len(value.encode()) <= MAX_NAME_BYTES:
+        raise ValueError
 
 
-def _is_named(value: Any, kind: type) -> bool:
-    return (
-        type(value) is kind
-        and _is_name(value.type)
-        and _is_name(value.id)
-        and (value.name is None or _is_name(value.name))
-    )
+# The caches below hold terms of values that were found good. Structs are frozen and hash by their members, so a look-up
+# checks all of them; what is bad raises each time.
 
 
-def _are_targets(targets: Any) -> bool:
-    return (
-        type(targets) in (list, tuple)
-        and len(targets) <= MAX_TARGETS
-        and all(_is_named(target, Target) for target in targets)
-    )
+@lru_cache(8_192)
+def _actor_terms(actor: Any) -> tuple[bytes, ...]:
+    _check_named(actor, Actor)
+    return (term_of_actor(actor.id),)
 
 
-def _is_context(context: Any) -> bool:
+@lru_cache(8_192)
+def _target_terms(target: Any) -> tuple[bytes, ...]:
+    _check_named(target, Target)
+    return (term_of_target(target.id),)
+
+
+@lru_cache(2_048)
+def _action_terms(action: Any) -> tuple[bytes, ...]:
+    _check_name(action)
+    return (term_of_action(action),)
+
+
+@lru_cache(16)
+def _outcome_terms(outcome: Any) -> tuple[bytes, ...]:
+    if outcome not in OUTCOMES:
+        raise ValueError
+    return (term_of_outcome(outcome),)
+
+
+def _check_named(value: Any, kind: type) -> None:
+    if type(value) is not kind:
+        raise ValueError
+    _check_name(value.type)
+    _check_name(value.id)
+    if value.name is not None:
+        _check_name(value.name)
+
+
+def _terms_of_targets(targets: Any) -> tuple[bytes, ...]:
+    if type(targets) not in (list, tuple) or len(targets) > MAX_TARGETS:
+        raise ValueError
+    if len(targets) == 1:
+        return _target_terms(targets[0])
+    return tuple(dict.fromkeys([_target_terms(target)[0] for target in targets]))
+
+
+def _terms_of_context(context: Any) -> tuple[bytes, ...]:
     if type(context) is not dict or len(context) > MAX_CONTEXT_FIELDS:
-        return False
+        raise ValueError
     for name, value in context.items():
         if type(name) is not str or type(value) is not str or not name:
-            return False
+            raise ValueError
         if len(name.encode()) > MAX_CONTEXT_BYTES or len(value.encode()) > MAX_CONTEXT_BYTES:
-            return False
-    return True
+            raise ValueError
+    request_id = context.get("request_id")
+    return () if request_id is None else (term_of_request(request_id),)
 
 
 def _is_json(value: Any, depth: int) -> bool:
@@ -257,17 +302,24 @@ def _is_json(value: Any, depth: int) -> bool:
         for name, member in value.items():
             if type(name) is not str:
                 return False
-            if type(member) is not str and not _is_json(member, depth - 1):
+            kind = type(member)
+            # The most common members, without a call for each.
+            if kind is str or (kind is int and _MIN_INT <= member <= _MAX_INT) or (kind is float and isfinite(member)):
+                continue
+            if not _is_json(member, depth - 1):
                 return False
         return True
     if kind is list or kind is tuple:
-        return all(_is_json(member, depth - 1) for member in value)
+        for member in value:
+            if type(member) is not str and not _is_json(member, depth - 1):
+                return False
+        return True
     return False
 
 
-def _in_utc(moment: Any) -> datetime | None:
+def _in_utc(moment: Any) -> datetime:
     if not isinstance(moment, datetime) or moment.utcoffset() is None:
-        return None
+        raise ValueError
     return moment if moment.tzinfo is UTC else moment.astimezone(UTC)
 
 
@@ -288,18 +340,3 @@ def check_key(key: Any, parameter: str) -> bytes:
 
 def _key_digest(key: bytes, scope: bytes) -> bytes:
     return hashlib.blake2b(key, digest_size=DIGEST_BYTES, person=scope).digest()
-
-
-def _fingerprint(event: NewEvent) -> bytes:
-    topics = _topics_of(event.topics)
-    body = encode_body(
-        event.action,
-        event.occurred_at and _in_utc(event.occurred_at),
-        event.actor,
-        event.targets,
-        event.outcome,
-        event.context,
-        event.data,
-    )
-    text = (topics.json if topics else b"") + body
-    return len(text).to_bytes(4, "big") + text

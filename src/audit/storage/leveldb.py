@@ -21,10 +21,10 @@ from audit.codec.keys import (
     COMMIT,
     END,
     META,
+    POSTING,
     SEGMENT,
     SEGMENT_RECEIPTS,
     describe,
-    key_of_posting,
     key_of_topic,
     prefix_of_children,
 )
@@ -43,6 +43,7 @@ from audit.model.topic import Topic
 from audit.storage.blockcache import BlockCache
 from audit.storage.driver import plyvel
 from audit.storage.forks import abandon_after_fork
+from audit.storage.fsck import Report, check_database
 from audit.storage.gate import Gate
 from audit.storage.leveldb_read import SealedReader
 from audit.storage.options import StoreOptions
@@ -235,6 +236,11 @@ class LevelDBStorage:
         """Forget decompressed blocks, so that a benchmark can measure reads without them."""
         self._cache.clear()
 
+    def check(self, on_progress: Callable[[int, int], None] | None = None) -> Report:
+        """Check every record; see `check_database`. Nobody may append meanwhile."""
+        with self._gate:
+            return check_database(self._database, self._meta.layout, on_progress)
+
     @contextmanager
     def _read(self) -> Iterator[SealedReader]:
         with self._gate, _reading():
@@ -280,7 +286,7 @@ def _put_segment(puts: Any, segment: Segment, layout: Layout) -> None:
         put(key, record)
     own = segment.key
     for term, positions in segment.postings.items():
-        put(key_of_posting(term, own), bytes(positions))
+        put(POSTING + term + own, positions)
     if not segment.claims:
         return
     key = SEGMENT_RECEIPTS + own

@@ -6,14 +6,14 @@ from typing import Annotated, Final
 
 import typer
 
-from audit.app import SyncAudit
 from audit.cli import options
 from audit.cli.formats.events import event_writer
 from audit.cli.options import DataDir, FormatOption, as_options, bound_of, filter_of, topics_of
 from audit.cli.store import open_store
 from audit.cli.terminal import flush, reader_left
 from audit.codec.events import event_id_text
-from audit.log import Batch, CaughtUp, End
+from audit.log.sync import SyncAudit
+from audit.log.tail import Batch, CaughtUp, End
 from audit.model.errors import InvalidParameter
 from audit.model.query import MAX_LIMIT, Filter
 from audit.model.topic import Topic

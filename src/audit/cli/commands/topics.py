@@ -7,14 +7,14 @@ from typing import Annotated, Final
 
 import typer
 
-from audit.app import SyncAudit
 from audit.cli.formats.events import default_format
 from audit.cli.formats.rows import print_rows
 from audit.cli.formats.texts import instant
 from audit.cli.options import DataDir, Format, FormatOption, as_options
 from audit.cli.store import open_store
 from audit.cli.terminal import printable, write
-from audit.log import TopicCount
+from audit.log.sync import SyncAudit
+from audit.log.topics import TopicCount
 from audit.model.errors import InvalidParameter
 from audit.model.ids import recorded_at
 from audit.model.query import MAX_LIMIT

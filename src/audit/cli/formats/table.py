@@ -32,9 +32,9 @@ def print_events(console: Console, events: Iterable[bytes], *, header: bool) -> 
     table.add_column("time", width=_TIME_WIDTH, no_wrap=True)
     table.add_column("id", width=_ID_WIDTH, no_wrap=True, style="dim")
     table.add_column("outcome", width=_OUTCOME_WIDTH, no_wrap=True)
-    table.add_column("action", ratio=4, no_wrap=True, overflow="ellipsis")
-    table.add_column("actor", ratio=3, no_wrap=True, overflow="ellipsis")
-    table.add_column("topics", ratio=4, no_wrap=True, overflow="ellipsis", style="cyan")
+    table.add_column("action", ratio=2, no_wrap=True, overflow="ellipsis")
+    table.add_column("actor", ratio=1, no_wrap=True, overflow="ellipsis")
+    table.add_column("topics", ratio=2, no_wrap=True, overflow="ellipsis", style="cyan")
     for event in events:
         table.add_row(*_cells(decode_event(event)))
     console.print(table)

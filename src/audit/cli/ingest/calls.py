@@ -13,9 +13,9 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from audit.app import SyncAudit
 from audit.cli.ingest.lines import Line
 from audit.cli.ingest.mapping import BadLine, Mapping
+from audit.log.sync import SyncAudit
 from audit.model.errors import Conflict, InvalidParameter
 from audit.model.event import MAX_CALL_EVENTS, NewEvent
 

@@ -1,7 +1,6 @@
 import csv
 import io
 import json
-from typing import Any
 
 import pytest
 from hypothesis import given

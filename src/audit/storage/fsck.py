@@ -1,0 +1,255 @@
+"""Checking a whole store: every record is read, and everything that can be derived is derived again and compared.
+
+Events are the truth: from them follow positions, posting lists, topic counts and receipts. A finding names the record.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from typing import Any, Final, NamedTuple
+
+import msgspec
+
+from audit.codec.checksum import open_record
+from audit.codec.commits import Claim, decode_claims, decode_commit
+from audit.codec.events import decode_event, event_id_text, event_index, event_value, split_event
+from audit.codec.keys import (
+    CHUNK,
+    COMMIT,
+    END,
+    ID_BYTES,
+    META,
+    POSTING,
+    RECEIPT,
+    SEGMENT,
+    SEGMENT_RECEIPTS,
+    TOPIC,
+    describe,
+    key_of_chunk,
+    key_of_topic,
+)
+from audit.codec.segments import Directory, Layout, block_count, block_events, block_of_chunk, decode_directory
+from audit.codec.terms import event_terms, topic_of_term
+from audit.model.errors import AuditError, StoreCorrupt
+from audit.model.ids import format_id
+from audit.model.topic import Topic
+from audit.storage.driver import plyvel
+from audit.storage.port import KnownClaim
+from audit.storage.records import decode_count, decode_receipt, receipt_key
+
+__all__ = ["Finding", "Report", "check_database"]
+
+_KINDS: Final = frozenset((CHUNK, COMMIT, END, META[:1], POSTING, RECEIPT, SEGMENT, SEGMENT_RECEIPTS, TOPIC))
+
+
+class Finding(NamedTuple):
+    """One thing that is wrong: a record, and what is wrong with it."""
+
+    record: str
+    problem: str
+
+
+class Report(NamedTuple):
+    """What a check found.
+
+    Attributes:
+        events: Events read.
+        segments: Sealed segments read.
+        findings: Everything that is wrong; empty: the store is whole.
+    """
+
+    events: int
+    segments: int
+    findings: list[Finding]
+
+
+def check_database(database: Any, layout: Layout, on_progress: Callable[[int, int], None] | None = None) -> Report:
+    """Check every record of an open LevelDB database.
+
+    Args:
+        database: Open, and used by nobody else.
+        layout: From the store's metadata.
+        on_progress: Called with events read and events there are, once a segment.
+
+    Returns:
+        What was read, and what is wrong.
+    """
+    check = _Check(database, layout, on_progress)
+    check.segments()
+    check.head()
+    check.derived()
+    return Report(check.next_index, check.segments_read, check.findings)
+
+
+class _Check:
+    """The state of one check: the place in the log, and what records must follow from the events so far."""
+
+    def __init__(self, database: Any, layout: Layout, on_progress: Callable[[int, int], None] | None) -> None:
+        self._database = database
+        self._layout = layout
+        self._on_progress = on_progress
+        self.findings: list[Finding] = []
+        self.next_index = 0
+        self.segments_read = 0
+        self._last_id = -1
+        self._total = 0
+        self._counts: dict[Topic, tuple[int, int, int]] = {}
+        self._receipts: dict[bytes, KnownClaim] = {}
+        self._posting_lists: Counter[bytes] = Counter()
+        self._chunks = 0
+
+    @contextmanager
+    def _noting(self, record: str) -> Iterator[None]:
+        """Turn what goes wrong into a finding, and go on."""
+        try:
+            yield
+        except StoreCorrupt as error:
+            self.findings.append(Finding(error.record, error.problem))
+        except plyvel.Error as error:
+            self.findings.append(Finding(record, f"LevelDB can't read it: {error}"))
+        except (msgspec.MsgspecError, AuditError, ValueError, IndexError) as error:
+            self.findings.append(Finding(record, f"can't be decoded: {error}"))
+
+    def _note(self, record: str, problem: str) -> None:
+        self.findings.append(Finding(record, problem))
+
+    def _records(self, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
+        with closing(self._database.raw_iterator(verify_checksums=True)) as iterator:
+            with self._noting(f"records {prefix!r}"):
+                iterator.seek(prefix)
+                while iterator.valid() and iterator.key().startswith(prefix):
+                    yield iterator.key(), iterator.value()
+                    iterator.next()
+
+    def segments(self) -> None:
+        """Check every sealed segment: directory, chunks, events, posting lists."""
+        directories: list[tuple[bytes, Directory]] = []
+        for key, record in self._records(SEGMENT):
+            with self._noting(describe(key)):
+                directories.append((key, decode_directory(key, record)))
+        self._total = sum(directory.count for _, directory in directories)
+        for key, directory in directories:
+            name = describe(key)
+            if directory.first_index != self.next_index:
+                self._note(name, f"starts at index {directory.first_index}, expected {self.next_index}")
+                self.next_index = directory.first_index
+            with self._noting(name):
+                self._segment(key[1:], directory, name)
+            self.next_index = directory.first_index + directory.count
+            self.segments_read += 1
+            if self._on_progress is not None:
+                self._on_progress(self.next_index, self._total)
+
+    def _segment(self, segment: bytes, directory: Directory, name: str) -> None:
+        blocks = list(self._blocks(segment, directory))
+        events = [event for block in blocks for event in block]
+        if len(events) != directory.count:
+            raise StoreCorrupt(name, f"has {len(events)} events, its directory says {directory.count}")
+        starts = b"".join([event_value(block[0]).to_bytes(ID_BYTES, "big") for block in blocks])
+        if starts != directory.block_ids:
+            self._note(name, "its directory's block ids are not those of its blocks")
+        if event_value(events[0]).to_bytes(ID_BYTES, "big") != segment:
+            self._note(name, "does not start with the event its key names")
+        if event_value(events[-1]).to_bytes(ID_BYTES, "big") != directory.last_id:
+            self._note(name, "does not end with the event its directory names")
+        expected: dict[bytes, bytearray] = defaultdict(bytearray)
+        for position, event in enumerate(events):
+            for term in self._event(event, directory.first_index + position):
+                expected[term].append(position)
+        for term, positions in expected.items():
+            key = POSTING + term + segment
+            found = self._database.get(key, verify_checksums=True)
+            if found != bytes(positions):
+                self._note(describe(key), "is missing" if found is None else "is not what the events say")
+            topic = topic_of_term(term)
+            if topic is not None:
+                count, first, _ = self._counts.get(topic, (0, event_value(events[positions[0]]), 0))
+                self._counts[topic] = (count + len(positions), first, event_value(events[positions[-1]]))
+        self._posting_lists[segment] = len(expected)
+        self._claims(segment, events, directory)
+
+    def _blocks(self, segment: bytes, directory: Directory) -> Iterator[list[bytes]]:
+        blocks = -(-directory.count // self._layout.block_events)
+        for number in range(-(-blocks // self._layout.chunk_blocks)):
+            key = key_of_chunk(segment, number)
+            record = self._database.get(key, verify_checksums=True)
+            if record is None:
+                raise StoreCorrupt(describe(key), "is missing")
+            body = open_record(key, record, describe(key))
+            self._chunks += 1
+            for at in range(block_count(body)):
+                yield block_events(block_of_chunk(key, body, at))
+
+    def _event(self, event: bytes, index: int) -> tuple[bytes, ...]:
+        """Check one event against its place; return its terms."""
+        name = f"event {event_id_text(event).decode()}"
+        value = event_value(event)
+        if value <= self._last_id:
+            self._note(name, f"its id is not above the one before, {format_id(self._last_id)}")
+        self._last_id = value
+        if event_index(event) != index:
+            self._note(name, f"says index {event_index(event)}, stands at {index}")
+        split_event(event)
+        return event_terms(decode_event(event))
+
+    def _claims(self, segment: bytes, events: list[bytes], directory: Directory) -> None:
+        key = SEGMENT_RECEIPTS + segment
+        record = self._database.get(key, verify_checksums=True)
+        if record is None:
+            return
+        for claim in decode_claims(open_record(key, record, describe(key))):
+            if claim.position >= len(events):
+                self._note(describe(key), f"names position {claim.position} of {len(events)} events")
+                continue
+            self._receipts[claim.digest] = _receipt(claim, events, directory.first_index)
+
+    def head(self) -> None:
+        """Check the commits that are not sealed."""
+        for key, record in self._records(COMMIT):
+            with self._noting(describe(key)):
+                commit = decode_commit(key, record)
+                if commit.first_index != self.next_index:
+                    self._note(describe(key), f"starts at index {commit.first_index}, expected {self.next_index}")
+                for index, event in enumerate(commit.events, commit.first_index):
+                    self._event(event, index)
+                self.next_index = commit.first_index + len(commit.events)
+
+    def derived(self) -> None:
+        """Check that nothing is there that no event accounts for, and that counts and receipts are right."""
+        found: Counter[bytes] = Counter()
+        for key, _ in self._records(POSTING):
+            found[key[-ID_BYTES:]] += 1
+        for segment in found.keys() | self._posting_lists.keys():
+            if found[segment] != self._posting_lists[segment]:
+                problem = f"has {found[segment]} posting lists, its events make {self._posting_lists[segment]}"
+                self._note(describe(SEGMENT + segment), problem)
+        for topic, count in self._counts.items():
+            key = key_of_topic(topic)
+            with self._noting(describe(key)):
+                record = self._database.get(key, verify_checksums=True)
+                if record is None or decode_count(key, record) != count:
+                    self._note(describe(key), "is not what the events say")
+        self._amount(TOPIC, len(self._counts), "topic counts")
+        for digest, receipt in self._receipts.items():
+            key = receipt_key(digest)
+            with self._noting(describe(key)):
+                record = self._database.get(key, verify_checksums=True)
+                if record is None or decode_receipt(key, record) != receipt:
+                    self._note(describe(key), "is not what its segment says")
+        self._amount(RECEIPT, len(self._receipts), "receipts")
+        self._amount(CHUNK, self._chunks, "chunks")
+        for key, _ in self._records(b""):
+            if key[:1] not in _KINDS:
+                self._note(describe(key), "is of no known kind")
+
+    def _amount(self, kind: bytes, expected: int, name: str) -> None:
+        found = sum(1 for _ in self._records(kind))
+        if found != expected:
+            self._note(name, f"there are {found}, the events make {expected}")
+
+
+def _receipt(claim: Claim, events: list[bytes], first_index: int) -> KnownClaim:
+    first_id = event_value(events[claim.position])
+    return KnownClaim(claim.fingerprint, first_id, first_index + claim.position, claim.count, claim.of_call)
