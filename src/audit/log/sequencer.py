@@ -228,21 +228,21 @@ class Sequencer:
     def _receipts_of(self, known: KnownClaim) -> Receipts:
         """Return the receipts of the consecutive events that an earlier call committed."""
         receipts: Receipts = []
-        low = known.first_id
-        while len(receipts) < known.count:
-            left = known.count - len(receipts)
-            gather = Gather(Span(low, MAX_VALUE + 1), descending=False, limit=left, max_bytes=MAX_VALUE)
-            if low < self.snapshot.first_id:
-                span = Span(low, min(self.snapshot.first_id, MAX_VALUE + 1))
+        low, memory = known.first_id, self.snapshot.first_id
+        while (left := known.count - len(receipts)) > 0:
+            if low < memory:
+                span = Span(low, min(memory, MAX_VALUE + 1))
                 search = Search(_EVERYTHING, span, descending=False, limit=left, max_bytes=MAX_VALUE)
                 events = self._handle.writable.search(search, lambda: False).events
+                # The rest is in memory, if it is anywhere.
+                low = event_value(events[-1]) + 1 if events else memory
             else:
+                gather = Gather(Span(low, MAX_VALUE + 1), descending=False, limit=left, max_bytes=MAX_VALUE)
                 search_recent(self.snapshot, _EVERYTHING, Span(low, MAX_VALUE + 1), gather)
                 events = gather.events
-            if not events:
-                raise StoreCorrupt(f"event {format_id(low)}", "is missing, though an idempotency key names it")
+                if len(events) < left:
+                    raise StoreCorrupt(f"event {format_id(low)}", "is missing, though an idempotency key names it")
             receipts += [Receipt(EventId(format_id(event_value(e))), event_index(e)) for e in events]
-            low = event_value(events[-1]) + 1
         return receipts
 
     # -- opening and recovering ------------------------------------------------------------------------------------
