@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 from typing import Any, Final
 
+from audit.app import Audit
+
 __all__ = ["AUDIT", "Program"]
 
 AUDIT: Final = (sys.executable, "-m", "audit")
@@ -28,6 +30,15 @@ class Program:
         assert done.returncode == code, (done.returncode, done.stdout[-2_000:], done.stderr[-2_000:])
         assert b"Traceback" not in done.stderr, done.stderr
         return done
+
+    def create(self) -> None:
+        """Create the store, without a process for it."""
+        Audit.init(self.path)
+
+    def size(self) -> int:
+        """Return how many events the store holds, without a process to ask."""
+        with Audit.open_sync(self.path) as log:
+            return log.info().size
 
     def start(self, *arguments: str, stdin: int = subprocess.DEVNULL) -> subprocess.Popen[bytes]:
         """Start a command, and leave it running."""

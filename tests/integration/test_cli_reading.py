@@ -21,7 +21,7 @@ SIZE = 2_122
 @pytest.fixture(scope="module")
 def audit(tmp_path_factory: pytest.TempPathFactory) -> Program:
     program = Program(tmp_path_factory.mktemp("cli") / "store")
-    program("init")
+    program.create()
     program("ingest", "--preset", "cloudtrail", str(RECORDS))
     return program
 
@@ -247,7 +247,7 @@ def test_reader_that_leaves_early_is_no_failure(audit: Program, output: str) -> 
 
 def test_hostile_text_does_not_reach_the_terminal(tmp_path: Path) -> None:
     audit = Program(tmp_path / "store")
-    audit("init")
+    audit.create()
     hostile = "\x1b[2J\u202e\x9b[red]"
     event = {"topics": [["\u202ea"]], "action": hostile, "actor": {"type": "u", "id": hostile}, "data": hostile}
     audit("append", "-", stdin=json.dumps(event).encode())

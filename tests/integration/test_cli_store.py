@@ -69,7 +69,7 @@ def test_directory_may_stand_before_or_after_the_command(audit: Program) -> None
 
 @pytest.mark.parametrize("command", [*READING, ["append", "--topic", "a"]])
 def test_store_held_by_another_process_says_by_which(audit: Program, command: list[str]) -> None:
-    audit("init")
+    audit.create()
     audit("append", "--topic", "a")
     with audit.start("tail", "--follow") as holder:
         assert holder.stdout is not None
@@ -79,7 +79,7 @@ def test_store_held_by_another_process_says_by_which(audit: Program, command: li
 
 
 def test_event_of_options_is_stored_as_described(audit: Program) -> None:
-    audit("init")
+    audit.create()
     options = ["--topic", "node/connection", "--topic", "x", "--action", "connection.opened"]
     options += ["--actor", "user:u-7:Ada", "--target", "vault:v-1", "--outcome", "success", "--context", "ip=10.0.0.1"]
     options += ["--event-data", '{"a":1.0}', "--occurred-at", "2026-11-21T10:00:00+01:00", "--idempotency-key", "k"]
@@ -104,7 +104,7 @@ def test_event_of_options_is_stored_as_described(audit: Program) -> None:
 
 
 def test_event_may_come_as_json_from_standard_input(audit: Program) -> None:
-    audit("init")
+    audit.create()
     audit("append", "-", stdin=b'{\n  "topics": [["a", "b"]],\n  "data": null\n}\n')
     (event,) = audit.events("--topic", "a")
     assert event["topics"] == [["a", "b"]]
@@ -126,9 +126,9 @@ def test_event_may_come_as_json_from_standard_input(audit: Program) -> None:
     ],
 )
 def test_bad_event_is_named_and_nothing_is_written(audit: Program, stdin: bytes, problem: str) -> None:
-    audit("init")
+    audit.create()
     assert problem in one_line(audit("append", "-", code=2, stdin=stdin))
-    assert audit.events() == []
+    assert audit.size() == 0
 
 
 @pytest.mark.parametrize(
@@ -152,27 +152,27 @@ def test_bad_event_is_named_and_nothing_is_written(audit: Program, stdin: bytes,
     ],
 )
 def test_bad_option_is_named_and_nothing_is_written(audit: Program, options: list[str], names: str) -> None:
-    audit("init")
+    audit.create()
     assert names in one_line(audit("append", *options, code=2))
-    assert audit.events() == []
+    assert audit.size() == 0
 
 
 def test_key_used_for_another_event_is_refused(audit: Program) -> None:
-    audit("init")
+    audit.create()
     audit("append", "--topic", "a", "--idempotency-key", "k")
     assert "idempotency" in one_line(audit("append", "--topic", "b", "--idempotency-key", "k", code=2))
-    assert len(audit.events()) == 1
+    assert audit.size() == 1
 
 
 def test_sound_store_is_checked_without_a_finding(audit: Program) -> None:
-    audit("init")
+    audit.create()
     audit("append", "--topic", "a")
     assert json.loads(audit("fsck").stdout) == {"events": 1, "segments": 0, "findings": []}
     assert b"1 events in 0 segments checked: nothing amiss" in audit("fsck", "--format", "table").stdout
 
 
 def test_damaged_store_is_found_out(audit: Program) -> None:
-    audit("init")
+    audit.create()
     event = b'{"topics":[["t"]],"data":"' + b"y" * 1_000 + b'"}\n'
     audit("ingest", "-", stdin=event * 3_000)
     # Opening once more moves the log of LevelDB into a table, which its checksums guard.
@@ -189,7 +189,7 @@ def test_damaged_store_is_found_out(audit: Program) -> None:
 
 
 def test_full_device_is_a_line_and_not_a_trace(audit: Program) -> None:
-    audit("init")
+    audit.create()
     audit("append", "--topic", "a")
     with Path("/dev/full").open("wb") as full:
         result = subprocess.run([*AUDIT, "list"], stdout=full, stderr=subprocess.PIPE, env=audit.env, check=False)
@@ -213,12 +213,12 @@ def test_unreadable_directory_is_a_line_that_names_it(audit: Program) -> None:
 
 
 def test_clock_behind_the_newest_event_is_refused_until_accepted(audit: Program) -> None:
-    audit("init")
+    audit.create()
     with Audit.open_sync(audit.path, clock=TwoHoursAhead()) as log:
         log.append(NewEvent(topics=[("a",)]))
     refused = audit("append", "--topic", "a", code=5)
     assert "--accept-clock" in one_line(refused)
-    assert len(audit.events()) == 1
+    assert audit.size() == 1
     audit("append", "--topic", "a", "--accept-clock")
     audit("ingest", "--accept-clock", "-", stdin=b'{"topics":[["a"]]}')
     ids = [event["id"] for event in audit.events()]
@@ -227,7 +227,7 @@ def test_clock_behind_the_newest_event_is_refused_until_accepted(audit: Program)
 
 
 def test_interrupted_command_is_no_trace(audit: Program) -> None:
-    audit("init")
+    audit.create()
     with audit.start("append", "-", stdin=subprocess.PIPE) as process:
         os.kill(process.pid, signal.SIGTERM)
         _, err = process.communicate()

@@ -12,7 +12,7 @@ from typing import Final
 import msgspec
 
 from audit.log.sequencer import Room
-from audit.model.errors import DiskFull, StoreLocked, StoreMissing
+from audit.model.errors import DiskFull, StoreLocked, StoreMissing, Unavailable
 from audit.storage.leveldb import LevelDBStorage, open_store
 from audit.storage.options import StoreOptions
 
@@ -81,7 +81,10 @@ class Directory(Room):
         Raises:
             DiskFull: free space is below the watermark.
         """
-        free = self._free()
+        try:
+            free = self._free()
+        except OSError as error:
+            raise Unavailable(f"{self.path}: can't tell its free space: {error}") from error
         if free < self._options.min_free_bytes:
             raise DiskFull(
                 f"{self.path}: {free // 1024} KiB of disk space left, appends need "
@@ -94,19 +97,21 @@ class Directory(Room):
 
     def release_reserve(self) -> None:
         """Give up the reserve, so that LevelDB's recovery can write a table on a full disk."""
-        with contextlib.suppress(FileNotFoundError):
+        # Without a reserve, or on a file system gone read-only, reopening is tried all the same.
+        with contextlib.suppress(OSError):
             (self.path / _RESERVE).unlink()
 
     def restore_reserve(self) -> None:
         """Set space aside again, unless that would take the disk below the watermark."""
         path, size = self.path / _RESERVE, self._options.reserve_bytes
-        if not size or (path.exists() and path.stat().st_size == size):
-            return
-        if self._free() < size + self._options.min_free_bytes:
-            return
         try:
+            if not size or (path.exists() and path.stat().st_size == size):
+                return
+            if self._free() < size + self._options.min_free_bytes:
+                return
             with path.open("wb") as file:
                 os.posix_fallocate(file.fileno(), 0, size)
         except OSError:
             # A file system without fallocate, or a disk that filled up meanwhile: work goes on without a reserve.
-            path.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                path.unlink(missing_ok=True)

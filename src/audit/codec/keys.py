@@ -100,6 +100,10 @@ def describe(key: bytes) -> str:
         return f"{name} {key[-1]} of segment {format_id_bytes(key[1:-1])}"
     if kind == POSTING and len(key) > 4 + ID_BYTES:
         return f"{name} of {_term_name(key[1:-ID_BYTES])} in segment {format_id_bytes(key[-ID_BYTES:])}"
+    if kind == TOPIC and len(key) > 3:  # noqa: PLR2004 - a letter and a length
+        parent = 3 + int.from_bytes(key[1:3], "big")
+        topic = [*_segments(key[3:parent]), key[parent:].decode(errors="replace")]
+        return f"{name} of {format_topic(topic)}"
     return f"{name} {key[1:].hex()}"
 
 
@@ -109,10 +113,15 @@ _TERM_NAMES: Final = {b"c": "action", b"a": "actor", b"o": "outcome", b"r": "req
 def _term_name(term: bytes) -> str:
     value = term[3:]
     if term[:1] == b"t":
-        parts = []
-        at = 0
-        while at < len(value):
-            parts.append(value[at + 1 : at + 1 + value[at]].decode(errors="replace"))
-            at += 1 + value[at]
-        return f"topic {format_topic(parts)}"
+        return f"topic {format_topic(_segments(value))}"
     return f"{_TERM_NAMES.get(term[:1], 'term')} {value.decode(errors='replace')!r}"
+
+
+def _segments(value: bytes) -> list[str]:
+    """Return a topic's segments, as far as they can be read."""
+    parts = []
+    at = 0
+    while at < len(value):
+        parts.append(value[at + 1 : at + 1 + value[at]].decode(errors="replace"))
+        at += 1 + value[at]
+    return parts

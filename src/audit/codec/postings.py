@@ -5,6 +5,7 @@ Sealed, a list is one byte a position; in the head it is a growing list of integ
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable, Sequence
 
 from audit.codec.terms import Match
@@ -50,8 +51,5 @@ def match_positions(match: Match, look_up: Callable[[bytes], Positions | None], 
         if not some:
             return ()
         lists.append(unite(some))
-    # A list's end may be ahead of what readers may see: the head grows before its commit is published.
-    positions = intersect(lists)
-    if positions and positions[-1] >= count:
-        return [position for position in positions if position < count]
-    return positions
+    # The head grows before its commit is published: what lies beyond `count` must stay unseen, also if it comes later.
+    return positions[: bisect_left(positions, count)]

@@ -45,7 +45,7 @@ class SystemClock:
 
 
 class ClockGuard:
-    """Compares two clocks from one check to the next; the writer's alone, apart from `accept`."""
+    """Compares two clocks from one check to the next; for one thread at a time, apart from `accept`."""
 
     def __init__(self, clock: Clock, last_id: int, *, accepted: bool = False) -> None:
         """Start from the store's newest id (-1: none), which must not be an hour ahead unless the clock is accepted."""
@@ -82,6 +82,13 @@ class ClockGuard:
                 )
         self._base = (wall, steady)
         return wall
+
+    def promise_ms(self) -> int:
+        """Return a time that no later event will be dated before: now, or 0 while the clock is suspect."""
+        try:
+            return self.now_ms()
+        except ClockSuspect:
+            return 0
 
     def accept(self) -> None:
         """Take the clock as it is now; ids still never go back."""

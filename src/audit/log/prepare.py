@@ -175,9 +175,10 @@ def _prepare(event: NewEvent, salt: str, *, internal: bool) -> Prepared | None:
             terms += _action_terms(action)
         if outcome is not None:
             terms += _outcome_terms(outcome)
-        if targets:
+        # Empty ones too: only a real list and a real mapping may be left out of the stored event.
+        if targets or type(targets) is not list:
             terms += _terms_of_targets(targets)
-        if context:
+        if context or type(context) is not dict:
             terms += _terms_of_context(context)
         occurred_at = event.occurred_at
         if occurred_at is not None:
@@ -188,7 +189,7 @@ def _prepare(event: NewEvent, salt: str, *, internal: bool) -> Prepared | None:
         if event.idempotency_key is None:
             return Prepared(topics.json, payload, terms)
         key = _key_digest(check_key(event.idempotency_key, "idempotency_key"), b"event")
-    except (TypeError, ValueError, AttributeError, RecursionError):
+    except (TypeError, ValueError, AttributeError, OverflowError, RecursionError):
         # Also a UnicodeEncodeError, and ours: whatever it was, `check_event` finds it again and names it.
         return None
     fingerprint = hashlib.blake2b(topics.json + without_salt(payload), digest_size=DIGEST_BYTES).digest()
@@ -270,6 +271,8 @@ def _check_named(value: Any, kind: type) -> None:
 def _terms_of_targets(targets: Any) -> tuple[bytes, ...]:
     if type(targets) not in (list, tuple) or len(targets) > MAX_TARGETS:
         raise ValueError
+    if not targets:
+        return ()
     if len(targets) == 1:
         return _target_terms(targets[0])
     return tuple(dict.fromkeys([_target_terms(target)[0] for target in targets]))
@@ -318,7 +321,7 @@ def _is_json(value: Any, depth: int) -> bool:
 
 
 def _in_utc(moment: Any) -> datetime:
-    if not isinstance(moment, datetime) or moment.utcoffset() is None:
+    if type(moment) is not datetime or moment.utcoffset() is None:
         raise ValueError
     return moment if moment.tzinfo is UTC else moment.astimezone(UTC)
 

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import UTC, datetime
 from math import isfinite
 from typing import Any, Final
 
-import msgspec
-
-from audit.codec.events import HEADER_BYTES
+from audit.codec.events import HEADER_BYTES, encode_payload, encode_topics
 from audit.model.errors import InvalidParameter, TooLarge
 from audit.model.event import (
     MAX_CONTEXT_BYTES,
@@ -50,7 +48,7 @@ def check_event(event: Any, path: str, *, internal: bool = False) -> None:
     _check_topics(event.topics, f"{path}.topics", internal=internal)
     if event.action is not None:
         _check_text(event.action, f"{path}.action", 1, MAX_NAME_BYTES)
-    if event.outcome is not None and event.outcome not in OUTCOMES:
+    if event.outcome is not None and (type(event.outcome) is not str or event.outcome not in OUTCOMES):
         allowed = ", ".join(sorted(OUTCOMES))
         raise InvalidParameter(f"{path}.outcome", f"must be one of {allowed}, got {event.outcome!r:.40}")
     _check_moment(event.occurred_at, f"{path}.occurred_at")
@@ -62,9 +60,19 @@ def check_event(event: Any, path: str, *, internal: bool = False) -> None:
         raise InvalidParameter(where, problem)
     if event.idempotency_key is not None:
         _check_text(event.idempotency_key, f"{path}.idempotency_key", 1, MAX_KEY_BYTES)
-    size = HEADER_BYTES + len(msgspec.json.encode(event))
-    if size > MAX_EVENT_BYTES - 32:
+    size = _size_of(event)
+    if size > MAX_EVENT_BYTES:
         raise TooLarge(path, f"must have at most {MAX_EVENT_BYTES} bytes encoded, has {size}")
+
+
+def _size_of(event: NewEvent) -> int:
+    """Return the most bytes that the event takes encoded, as `prepare` counts them."""
+    topics = list(dict.fromkeys(to_topic(topic) for topic in event.topics))
+    moment = None if event.occurred_at is None else event.occurred_at.astimezone(UTC)
+    payload = encode_payload(
+        "s" * 22, event.action, moment, event.actor, event.targets, event.outcome, event.context, event.data
+    )
+    return HEADER_BYTES + len(encode_topics(topics)) + 1 + len(payload)
 
 
 def _check_topics(topics: Any, path: str, *, internal: bool) -> None:
@@ -73,6 +81,9 @@ def _check_topics(topics: Any, path: str, *, internal: bool) -> None:
     if not 1 <= len(topics) <= MAX_TOPICS:
         raise InvalidParameter(path, f"must hold 1-{MAX_TOPICS} topics, holds {len(topics)}")
     for number, topic in enumerate(topics):
+        if type(topic) not in (tuple, list):
+            to_topic(topic, f"{path}[{number}]")
+            raise InvalidParameter(f"{path}[{number}]", f"must be a tuple or list, got {type(topic).__name__}")
         node = to_topic(topic, f"{path}[{number}]")
         if not node:
             raise InvalidParameter(f"{path}[{number}]", "must have 1-16 segments, has none")
@@ -81,8 +92,9 @@ def _check_topics(topics: Any, path: str, *, internal: bool) -> None:
 
 
 def _check_text(value: Any, path: str, least: int, most: int) -> None:
-    if not isinstance(value, str):
-        raise InvalidParameter(path, f"must be a string, got {value!r:.60}")
+    if type(value) is not str:
+        plain = "plain " if isinstance(value, str) else ""
+        raise InvalidParameter(path, f"must be a {plain}string, got {type(value).__name__} {value!r:.60}")
     try:
         size = len(value.encode())
     except UnicodeEncodeError as error:
@@ -94,10 +106,14 @@ def _check_text(value: Any, path: str, least: int, most: int) -> None:
 def _check_moment(moment: Any, path: str) -> None:
     if moment is None:
         return
-    if not isinstance(moment, datetime):
-        raise InvalidParameter(path, f"must be a datetime, got {moment!r:.60}")
+    if type(moment) is not datetime:
+        raise InvalidParameter(path, f"must be a datetime, got {type(moment).__name__} {moment!r:.60}")
     if moment.utcoffset() is None:
         raise InvalidParameter(path, f"needs a time zone, got {moment.isoformat()}")
+    try:
+        moment.astimezone(UTC)
+    except OverflowError as error:
+        raise InvalidParameter(path, f"lies outside the years 1-9999 in UTC, got {moment.isoformat()}") from error
 
 
 def _check_named(value: Any, kind: type, path: str) -> None:

@@ -184,9 +184,11 @@ class Reader:
         if not disk:
             return None
         if descending:
-            room = gather.room
-            found = self._search(match, on_disk, *room, descending=True)
-            return Window([*gather.events, *found.events], found.stopped)
+            found = self._search(match, on_disk, *gather.room, descending=True)
+            # By the page's own rule, what follows may not fit any more: a search always returns one event.
+            if not gather.add(found.events) or gather.stopped is None:
+                return Window(gather.events, found.stopped)
+            return Window(gather.events, gather.stopped)
         found = self._search(match, on_disk, limit, PAGE_BYTES, descending=False)
         if found.stopped is not None or span.high <= boundary:
             return found

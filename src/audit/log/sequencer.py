@@ -123,7 +123,7 @@ class Sequencer:
             if self._unpublished is not None:
                 return self._unpublished
             # A promise to whoever asks: the next commit is not dated before now.
-            self._min_ms = max(self._min_ms, self._clock.wall_ms())
+            self._min_ms = max(self._min_ms, self._guard.promise_ms())
             return max(self.snapshot.last_id + 1, self._min_ms << RANDOM_BITS)
 
     def close(self) -> None:
@@ -146,8 +146,9 @@ class Sequencer:
         answers: list[tuple[Pending, Receipts | AuditError]] = []
         try:
             filling, slots = self._fill(taken, answers)
-        except AuditError as error:
-            _answer([(pending, error) for pending in taken])
+        except Exception as error:  # noqa: BLE001 - nothing was written, and the writer must outlive whatever it was
+            told = error if isinstance(error, AuditError) else _unavailable(error)
+            _answer([(pending, told) for pending in taken])
             return
         numbered: Receipts = []
         if filling.events:
@@ -176,7 +177,8 @@ class Sequencer:
         self, taken: list[Pending], answers: list[tuple[Pending, Receipts | AuditError]]
     ) -> tuple[Filling, list[tuple[Pending, list[Slot]]]]:
         """Return the new events of some calls; calls that fail on their own are answered."""
-        self._guard_ms = self._guard.now_ms()
+        with self._deciding:
+            self._guard_ms = self._guard.now_ms()
         self._room.check()
         known: dict[bytes, KnownClaim] = {}
         digests = digests_of([pending.call for pending in taken])
@@ -259,7 +261,7 @@ class Sequencer:
         self._claims = claims_of_segment(segment)
         self.snapshot = Snapshot(head.first_index + len(segment), last_id, (segment,))
 
-    def _recover(self, cause: AuditError) -> None:
+    def _recover(self, cause: Exception) -> None:
         """Fence the store after a failed write: close it, reopen it, check what was acknowledged, go on.
 
         LevelDB goes on after an error as if nothing had been, and loses later acknowledged writes; so no handle is
@@ -273,19 +275,11 @@ class Sequencer:
         attempt = 0
         while True:
             try:
-                storage = self._handle.reopen()
-            except AuditError as error:
+                self._reopen(acknowledged)
+                break
+            except Exception as error:  # noqa: BLE001 - whatever it is, the store stays fenced and is tried again
                 _log.warning("the fenced store can't be reopened yet: %s", error)
                 cause = error
-            else:
-                try:
-                    self._resume(acknowledged, storage)
-                except AuditError as error:
-                    _log.critical("the reopened store is not what was acknowledged: %s", error)
-                    storage.close()
-                    cause = error
-                else:
-                    break
             held = self._fail_stale([*held, *self._queue.take_all()], cause)
             if self._stopping.is_set():
                 _answer([(pending, _unavailable(cause)) for pending in held])
@@ -298,6 +292,16 @@ class Sequencer:
         for pending in held:
             if not pending.future.cancelled():
                 self._commit([pending])
+
+    def _reopen(self, acknowledged: Snapshot) -> None:
+        """Open the storage anew and go on with it, or close it and say why not."""
+        storage = self._handle.reopen()
+        try:
+            self._resume(acknowledged, storage)
+        except BaseException:
+            self._handle.fence()
+            storage.close()
+            raise
 
     def _resume(self, acknowledged: Snapshot, storage: Storage) -> None:
         """Take over a reopened store, after checking that nothing acknowledged is missing."""
@@ -342,7 +346,7 @@ class Sequencer:
             low = event_value(events[-1]) + 1
         return terms
 
-    def _fail_stale(self, held: list[Pending], cause: AuditError) -> list[Pending]:
+    def _fail_stale(self, held: list[Pending], cause: Exception) -> list[Pending]:
         """Fail the calls that have waited too long for a fenced store; return the others."""
         now = self._clock.monotonic_ms()
         kept = []
@@ -373,8 +377,8 @@ def _unknown(cause: Exception) -> OutcomeUnknown:
     return error
 
 
-def _unavailable(cause: AuditError) -> Unavailable:
-    error = Unavailable(f"the store is fenced after a failed write; nothing was written: {cause}")
+def _unavailable(cause: Exception) -> Unavailable:
+    error = Unavailable(f"nothing was written: {cause}")
     error.__cause__ = cause
     return error
 

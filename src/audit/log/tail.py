@@ -259,7 +259,8 @@ class TailCore:
         high = self._span.high
         if high > MAX_VALUE:
             return None
-        return max(0.0, ((high >> RANDOM_BITS) - now_ms) / 1000) + 0.001
+        # At most a day at a time: waking too early does no harm, and timers overflow.
+        return min(86_400.0, max(0.0, ((high >> RANDOM_BITS) - now_ms) / 1000) + 0.001)
 
     def fall_asleep(self, sleeper: Sleeper) -> bool:
         """Register for the next commit that may matter; False: there is something to see already."""

@@ -194,15 +194,17 @@ class SyncTail:
 
     def _sleep(self, left_s: float | None) -> None:
         sleeper = Sleeper(None)
-        if not self._core.fall_asleep(sleeper):
-            return
+        # Known before it is registered: `close`, in another thread, must find whom to wake.
         self._sleeper = sleeper
         try:
-            limits = [t for t in (left_s, self._core.timeout_s(self._clock.wall_ms())) if t is not None]
-            sleeper.wait_blocking(min(limits, default=None))
+            if self._core.fall_asleep(sleeper):
+                try:
+                    limits = [t for t in (left_s, self._core.timeout_s(self._clock.wall_ms())) if t is not None]
+                    sleeper.wait_blocking(min(limits, default=None))
+                finally:
+                    self._core.wake_up(sleeper)
         finally:
             self._sleeper = None
-            self._core.wake_up(sleeper)
 
     def close(self) -> None:
         """End the tail, from any thread; a `read` in progress returns `End` with reason `cancelled`."""
@@ -213,5 +215,5 @@ class SyncTail:
 
 
 def _check_max_events(max_events: int) -> None:
-    if not 1 <= max_events <= BATCH_EVENTS:
+    if not isinstance(max_events, int) or not 1 <= max_events <= BATCH_EVENTS:
         raise InvalidParameter("max_events", f"must be 1-{BATCH_EVENTS}, got {max_events!r:.40}")

@@ -56,8 +56,8 @@ def parse_id(text: str, parameter: str = "id") -> int:
     Raises:
         InvalidParameter: not 26 characters of Crockford's base 32, or beyond 128 bits.
     """
-    if len(text) != _TEXT_LENGTH or not text.isascii() or text[0] > "7":
-        raise InvalidParameter(parameter, f"{text[:64]!r} is no event id (26 characters of Crockford base 32)")
+    if not isinstance(text, str) or len(text) != _TEXT_LENGTH or not text.isascii() or text[0] > "7":
+        raise InvalidParameter(parameter, f"{text!r:.64} is no event id (26 characters of Crockford base 32)")
     try:
         # ulid-py maps the look-alikes I, L, O to digits; an id has one spelling only, so they are refused.
         value: int = ulid.from_str(text.upper()).int

@@ -52,7 +52,7 @@ def to_query(topic: object = (), topics: object = None, filter: object = None) -
     """
     if topics is None:
         return Query((to_topic(topic),), _to_filter(filter))
-    if topic != ():
+    if to_topic(topic):
         raise InvalidParameter("topics", "give either topic or topics, not both")
     if isinstance(topics, (str, bytes)) or not isinstance(topics, Sequence) or not 1 <= len(topics) <= MAX_UNION:
         raise InvalidParameter("topics", f"must be a list of 1-{MAX_UNION} topics, got {topics!r:.80}")

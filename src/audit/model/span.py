@@ -102,7 +102,7 @@ def _milliseconds(bound: object, parameter: str) -> int:
     if isinstance(bound, str):
         try:
             bound = msgspec.convert(bound, datetime)
-        except msgspec.ValidationError as error:
+        except (msgspec.ValidationError, UnicodeEncodeError) as error:
             problem = f"{bound[:64]!r} is neither an event id nor an RFC 3339 time"
             raise InvalidParameter(parameter, problem) from error
     if not isinstance(bound, datetime):

@@ -40,8 +40,9 @@ def to_topic(value: object, parameter: str = "topic") -> Topic:
 
 
 def _segment(part: object, parameter: str) -> str:
-    if not isinstance(part, str):
-        raise InvalidParameter(parameter, f"must be a string, got {part!r:.80}")
+    if type(part) is not str:
+        plain = "plain " if isinstance(part, str) else ""
+        raise InvalidParameter(parameter, f"must be a {plain}string, got {type(part).__name__} {part!r:.80}")
     part = unicodedata.normalize("NFC", part)
     try:
         size = len(part.encode())

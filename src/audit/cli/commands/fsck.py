@@ -5,12 +5,13 @@ from __future__ import annotations
 import msgspec
 import typer
 
+from audit.app.fsck import check_store
 from audit.cli.failures import ExitCode
 from audit.cli.formats.events import default_format
 from audit.cli.formats.rows import print_rows
 from audit.cli.options import DataDir, Format, FormatOption, located
 from audit.cli.terminal import printable, progress, write
-from audit.storage.fsck import Report, check
+from audit.storage.fsck import Report
 
 __all__ = ["fsck"]
 
@@ -19,7 +20,7 @@ def fsck(data: DataDir = None, chosen: FormatOption = None) -> None:
     """Check the whole store, and exit with 1 if anything is damaged; nothing is repaired."""
     path = located(data)
     with progress("checking", None) as advance:
-        report = check(path, advance)
+        report = check_store(path, advance)
     findings = [{"record": finding.record, "problem": finding.problem} for finding in report.findings]
     chosen = chosen or default_format()
     if chosen is Format.CSV:

@@ -1,0 +1,213 @@
+"""Recordings: what domain objects dispatch becomes events of the log. `mode` says who bears it when the log can't take one.
+
+A recording belongs to its source, and is freed with it; the log only knows it weakly, to end it when closing.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from types import TracebackType
+from typing import Any, Final, Literal, NoReturn, Self, TypeVar, get_args
+from weakref import WeakMethod, WeakSet
+
+import msgspec
+
+from audit.log.alarm import Alarm
+from audit.log.buffer import BUFFER_EVENTS, Buffer, Names, Put
+from audit.log.clock import Clock
+from audit.log.handle import WAIT_S
+from audit.log.incidents import new_key, rejected
+from audit.log.prepare import PreparedCall, prepare_call
+from audit.log.queue import Receipts
+from audit.log.source import Attachment, EventSource, attach
+from audit.model.errors import InvalidParameter, StoreClosed
+from audit.model.event import NewEvent
+
+__all__ = ["Mapper", "Mode", "Recording", "Recordings"]
+
+E = TypeVar("E")
+
+Mapper = Callable[[E], NewEvent | None]
+"""Turns a domain event into an event for the log, or into None: nothing to record."""
+
+Mode = Literal["require", "buffer"]
+
+_MODES: Final = get_args(Mode)
+_log = logging.getLogger("audit")
+
+
+class Recording:
+    """Events of one type from one source are recorded, until `stop` is called or the source is gone.
+
+    A context manager, which stops it at the end. Nobody has to keep it.
+    """
+
+    def __init__(self, names: Names, mapper: Mapper[Any], put: Put, buffer: Buffer | None) -> None:
+        self._names = names
+        self._mapper: Mapper[Any] | None = mapper
+        self._put = put
+        self._buffer = buffer
+        self._attachment: Attachment | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def __repr__(self) -> str:
+        mode = "require" if self._buffer is None else "buffer"
+        return f"Recording({self._names}, mode={mode!r}{'' if self._mapper else ', stopped'})"
+
+    def stop(self) -> None:
+        """Record nothing any more; what was dispatched before still is. May be called twice, from any thread."""
+        self._mapper = None
+        attachment, self._attachment = self._attachment, None
+        if attachment is not None:
+            attachment.detach()
+
+    def attach(self, source: object, event_type: type[Any]) -> None:
+        """Begin recording."""
+        self._attachment = attach(source, event_type, self._handle)
+
+    def end(self) -> None:
+        """Let go of the log, which is closing; a dispatch that must not be lost fails from now on."""
+        self._put = _closed
+
+    def _handle(self, event: object) -> Future[Any] | None:
+        mapper = self._mapper
+        if mapper is None:
+            return None
+        try:
+            mapped = mapper(event)
+            if mapped is None:
+                return None
+            call = self._prepare(mapped)
+        except Exception as error:  # noqa: BLE001 - a mapper is foreign code, and must not hurt the domain
+            return self._reject(type(event), error)
+        if self._buffer is not None:
+            self._buffer.add(call)
+            return None
+        # Not waiting for room: dispatches that nobody awaits could fill the memory.
+        return self._put(call, False)  # noqa: FBT003
+
+    def _prepare(self, event: NewEvent) -> PreparedCall:
+        """Check and encode an event at once: what the mapper took from the domain may change before a retry."""
+        if self._buffer is not None and type(event) is NewEvent and event.idempotency_key is None:
+            event = msgspec.structs.replace(event, idempotency_key=new_key())
+        return prepare_call((event,), many=False)
+
+    def _reject(self, event_type: type[Any], error: Exception) -> Future[None] | None:
+        """Record that an event could not be recorded; return what is done, and never failed, after that."""
+        try:
+            record = rejected(self._names.source, name_of(event_type), error)
+            if self._buffer is not None:
+                self._buffer.add(record)
+                return None
+            recorded = self._put(record, False)  # noqa: FBT003
+        except Exception as reason:
+            _log.exception("%s was rejected (%s), and that could not be recorded", self._names, type(error).__name__)
+            del reason
+            return None
+        settled: Future[None] = Future()
+
+        def done(future: Future[Receipts]) -> None:
+            problem = future.exception()
+            if problem is not None:
+                kind = type(error).__name__
+                _log.error("%s was rejected (%s), and that could not be recorded: %s", self._names, kind, problem)
+            settled.set_result(None)
+
+        recorded.add_done_callback(done)
+        return settled
+
+
+class Recordings:
+    """The recordings of one open log, and what they have buffered."""
+
+    def __init__(self, put: Put, clock: Clock) -> None:
+        self._put = put
+        self._clock = clock
+        self._alarm = Alarm()
+        self._lock = threading.RLock()
+        self._live: WeakSet[Recording] = WeakSet()
+        # Weak as well: a buffer that holds anything is held by the queue or by the alarm.
+        self._buffers: WeakSet[Buffer] = WeakSet()
+        self._closed = False
+
+    def __len__(self) -> int:
+        with self._lock:
+            return len(self._live)
+
+    def record(
+        self,
+        source: EventSource | type[EventSource],
+        event_type: type[E],
+        mapper: Mapper[E],
+        mode: Mode,
+        buffer_events: int | None,
+    ) -> Recording:
+        """Begin a recording; see `Audit.record`."""
+        of_class = isinstance(source, type)
+        if not (issubclass(source, EventSource) if isinstance(source, type) else isinstance(source, EventSource)):
+            raise InvalidParameter("source", f"must be an EventSource or a class of them, got {source!r:.80}")
+        if not isinstance(event_type, type):
+            raise InvalidParameter("event_type", f"must be a class, got {event_type!r:.80}")
+        if not callable(mapper):
+            raise InvalidParameter("mapper", f"must be callable, got {mapper!r:.80}")
+        if mode not in _MODES:
+            raise InvalidParameter("mode", f"must be one of {', '.join(_MODES)}, got {mode!r:.40}")
+        names = Names(name_of(source if of_class else type(source)), name_of(event_type))
+        buffer = None
+        if mode == "buffer":
+            max_events = _check_bound(BUFFER_EVENTS if buffer_events is None else buffer_events)
+            buffer = Buffer(names, self._put, self._alarm, self._clock, max_events)
+        elif buffer_events is not None:
+            raise InvalidParameter("buffer_events", 'is of mode "buffer" only')
+        recording = Recording(names, mapper, self._put, buffer)
+        with self._lock:
+            if self._closed:
+                raise StoreClosed("the log is closed")
+            self._live.add(recording)
+            if buffer is not None:
+                self._buffers.add(buffer)
+        recording.attach(source, event_type)
+        return recording
+
+    def close(self) -> None:
+        """End every recording and commit what is buffered, as far as the log takes it. Blocks, 5 s at most."""
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
+            recordings, buffers = list(self._live), list(self._buffers)
+        for recording in recordings:
+            recording.end()
+        for buffer in buffers:
+            buffer.begin_close()
+        self._alarm.hasten()
+        until_s = time.monotonic() + WAIT_S
+        for buffer in buffers:
+            buffer.finish_close(until_s)
+        self._alarm.close()
+
+
+def name_of(kind: type[Any]) -> str:
+    """Return the name under which a class can be found."""
+    return f"{kind.__module__}.{kind.__qualname__}"
+
+
+def _check_bound(value: Any) -> int:
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 1:
+        return value
+    raise InvalidParameter("buffer_events", f"must be an integer of at least 1, got {value!r:.40}")
+
+
+def _closed(call: PreparedCall, wait: bool) -> NoReturn:  # noqa: ARG001, FBT001 - stands in for `Put`
+    raise StoreClosed("the log is closed")

@@ -1,0 +1,56 @@
+"""Durable appends in-process: every event is on disk before its append returns."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from audit import Audit, NewEvent
+from tests.bench.workload import Workload
+
+
+async def one_each(path: Path, tasks: int, count: int) -> float:
+    """Return events per second of `tasks` tasks that append one event after the other."""
+    workload = Workload()
+    events = iter([workload.event() for _ in range(count)])
+    async with Audit.open(path, create=True) as log:
+
+        async def append_all() -> None:
+            for event in events:
+                await log.append(event)
+
+        return await _timed(count, [append_all() for _ in range(tasks)])
+
+
+async def in_batches(path: Path, size: int, callers: int, count: int, *, unique: bool = False) -> float:
+    """Return events per second of `callers` tasks that append batch after batch."""
+    batches: Iterator[list[NewEvent]] = iter(Workload().batches(count, size, unique=unique))
+    async with Audit.open(path, create=True) as log:
+
+        async def append_all() -> None:
+            for batch in batches:
+                await log.append_many(batch)
+
+        return await _timed(count, [append_all() for _ in range(callers)])
+
+
+async def _timed(count: int, work: list[object]) -> float:
+    started = time.perf_counter()
+    await asyncio.gather(*work)  # type: ignore[arg-type]
+    return count / (time.perf_counter() - started)
+
+
+def fill(path: Path, count: int) -> None:
+    """Make a store of `count` events."""
+
+    async def run() -> None:
+        workload = Workload(2)
+        async with Audit.open(path, create=True) as log:
+            for start in range(0, count, 8_000):
+                size = min(8_000, count - start)
+                calls = workload.batches(size, min(1_000, size))
+                await asyncio.gather(*(log.append_many(call) for call in calls))
+
+    asyncio.run(run())
