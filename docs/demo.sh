@@ -8,8 +8,7 @@ trap 'rm -rf "$store"' EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
 
-AUDIT_DATA=$store/data
-export AUDIT_DATA
+export AUDIT_DATA="$store/data"
 
 # Print the command, then what it prints.
 run() {
@@ -22,6 +21,7 @@ run() {
 }
 
 echo 'A new store, and 2,122 AWS CloudTrail records from an attack simulation:'
+printf '\n$ export AUDIT_DATA=%s\n' "$AUDIT_DATA"
 run init --format table
 run ingest --preset cloudtrail tests/data/cloudtrail.jsonl.gz
 

@@ -2,6 +2,8 @@
 
 from audit.app import Audit
 from audit.log.reader import Page
+from audit.log.recording import Recording
+from audit.log.source import EventSource
 from audit.log.sync import SyncAudit
 from audit.log.tail import Batch, CaughtUp, End, FellBehind
 from audit.log.tails import SyncTail, Tail
@@ -44,6 +46,7 @@ __all__ = [
     "DiskFull",
     "End",
     "Event",
+    "EventSource",
     "FellBehind",
     "Filter",
     "InvalidParameter",
@@ -53,6 +56,7 @@ __all__ = [
     "Overloaded",
     "Page",
     "Receipt",
+    "Recording",
     "StoreClosed",
     "StoreCorrupt",
     "StoreError",

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from audit.app import Audit
+from audit.model.event import NewEvent
 
 __all__ = ["AUDIT", "Program"]
 
@@ -35,10 +36,21 @@ class Program:
         """Create the store, without a process for it."""
         Audit.init(self.path)
 
-    def size(self) -> int:
-        """Return how many events the store holds, without a process to ask."""
+    def append(self, *topics: str) -> None:
+        """Append an event to each of these topics, without a process for it."""
         with Audit.open_sync(self.path) as log:
-            return log.info().size
+            log.append_many([NewEvent(topics=[(topic,)]) for topic in topics])
+
+    def stored(self) -> list[dict[str, Any]]:
+        """Return every event of the store, without a process to ask."""
+        found: list[dict[str, Any]] = []
+        with Audit.open_sync(self.path) as log:
+            cursor, more = None, True
+            while more:
+                page = log.list(limit=1_000, cursor=cursor)
+                found += [json.loads(event) for event in page.slices]
+                cursor, more = page.cursor, page.has_more
+        return found
 
     def start(self, *arguments: str, stdin: int = subprocess.DEVNULL) -> subprocess.Popen[bytes]:
         """Start a command, and leave it running."""

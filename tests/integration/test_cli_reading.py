@@ -137,32 +137,6 @@ def test_terminal_gets_a_table_and_a_pipe_gets_json_lines(audit: Program) -> Non
     assert indexes(audit("list", "--limit", "3").stdout) == [0, 1, 2]
 
 
-@pytest.mark.parametrize(
-    ("options", "names"),
-    [
-        (["--limit", "0"], "--limit"),
-        (["--limit", "1001"], "--limit"),
-        (["--limit", "many"], "--limit"),
-        (["--limit", "3", "--all"], "--limit"),
-        (["--topic", "a//b"], "--topic"),
-        (["--seek", "yesterday"], "--seek"),
-        (["--seek-end", "-5"], "--seek-end"),
-        (["--inclusive", "some"], "--inclusive"),
-        (["--order", "up"], "--order"),
-        (["--cursor", "nonsense"], "--cursor"),
-        (["--outcome", "fine"], "--outcome"),
-        (["--actor", "x" * 257], "--actor"),
-        (["--format", "xml"], "--format"),
-        (["argument"], "argument"),
-    ],
-)
-def test_bad_option_is_named_and_nothing_is_printed(audit: Program, options: list[str], names: str) -> None:
-    result = audit("list", *options, code=2)
-    assert result.stderr.startswith(b"error: ")
-    assert names in result.stderr.decode().splitlines()[0]
-    assert result.stdout == b""
-
-
 def test_event_is_printed_as_stored_in_a_pipe_and_indented_for_a_person(audit: Program) -> None:
     line = audit("list", "--limit", "1").stdout
     event = json.loads(line)

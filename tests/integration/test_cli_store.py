@@ -42,7 +42,7 @@ def test_store_is_created_once(audit: Program) -> None:
     created = json.loads(audit("init").stdout)
     assert created["path"] == str(audit.path)
     assert str(audit.path) in one_line(audit("init", code=4))
-    assert audit.events() == []
+    assert audit.stored() == []
 
 
 @pytest.mark.parametrize("command", [*READING, ["append", "--topic", "a"], ["ingest", "-"]])
@@ -70,7 +70,7 @@ def test_directory_may_stand_before_or_after_the_command(audit: Program) -> None
 @pytest.mark.parametrize("command", [*READING, ["append", "--topic", "a"]])
 def test_store_held_by_another_process_says_by_which(audit: Program, command: list[str]) -> None:
     audit.create()
-    audit("append", "--topic", "a")
+    audit.append("a")
     with audit.start("tail", "--follow") as holder:
         assert holder.stdout is not None
         holder.stdout.readline()
@@ -87,7 +87,7 @@ def test_event_of_options_is_stored_as_described(audit: Program) -> None:
     again = json.loads(audit("append", *options).stdout)
     assert receipt == again
     assert receipt["index"] == 0
-    (event,) = audit.events()
+    (event,) = audit.stored()
     assert event.pop("salt")
     assert event == {
         "id": receipt["id"],
@@ -110,63 +110,16 @@ def test_event_may_come_as_json_from_standard_input(audit: Program) -> None:
     assert event["topics"] == [["a", "b"]]
 
 
-@pytest.mark.parametrize(
-    ("stdin", "problem"),
-    [
-        (b"", "standard input: is not JSON"),
-        (b"{}", "standard input: Object missing required field `topics`"),
-        (b'{"topics":[["a"]],"data":"\xff"}', "standard input: is not valid UTF-8"),
-        (b'{"topics":[[]]}', "topics[0]"),
-        (b'{"topics":[["a/b"]]}', "topics[0][0]"),
-        (b'{"topics":[["audit","x"]]}', "topics[0]"),
-        (b'{"topics":[["a"]],"occurred_at":"2026-11-21T10:00:00"}', "occurred_at"),
-        (b'{"topics":[["a"]],"data":18446744073709551616}', "data"),
-        (b'{"topics":[["a"]],"data":"' + b"x" * 70_000 + b'"}', "65536"),
-        (b'{"topics":[["a"]],"data":"' + b"x" * 1_100_000 + b'"}', "standard input: is longer than"),
-    ],
-)
-def test_bad_event_is_named_and_nothing_is_written(audit: Program, stdin: bytes, problem: str) -> None:
-    audit.create()
-    assert problem in one_line(audit("append", "-", code=2, stdin=stdin))
-    assert audit.size() == 0
-
-
-@pytest.mark.parametrize(
-    ("options", "names"),
-    [
-        ([], "--topic"),
-        (["--topic", "a//b"], "--topic"),
-        (["--topic", "audit/x"], "--topic"),
-        (["--topic", "a", "--outcome", "bad"], "--outcome"),
-        (["--topic", "a", "--action", "x" * 257], "--action"),
-        (["--topic", "a", "--actor", "ada"], "--actor"),
-        (["--topic", "a", "--target", "x" * 300 + ":1"], "--target"),
-        (["--topic", "a", "--context", "x"], "--context"),
-        (["--topic", "a", "--event-data", "{"], "--event-data"),
-        (["--topic", "a", "--event-data", "18446744073709551616"], "--event-data"),
-        (["--topic", "a", "--occurred-at", "2026-11-21T10:00:00"], "--occurred-at"),
-        (["--topic", "a", "--idempotency-key", ""], "--idempotency-key"),
-        (["--topic", "a", "-"], "-"),
-        (["file"], "file"),
-        (["--nope"], "--nope"),
-    ],
-)
-def test_bad_option_is_named_and_nothing_is_written(audit: Program, options: list[str], names: str) -> None:
-    audit.create()
-    assert names in one_line(audit("append", *options, code=2))
-    assert audit.size() == 0
-
-
 def test_key_used_for_another_event_is_refused(audit: Program) -> None:
     audit.create()
     audit("append", "--topic", "a", "--idempotency-key", "k")
     assert "idempotency" in one_line(audit("append", "--topic", "b", "--idempotency-key", "k", code=2))
-    assert audit.size() == 1
+    assert len(audit.stored()) == 1
 
 
 def test_sound_store_is_checked_without_a_finding(audit: Program) -> None:
     audit.create()
-    audit("append", "--topic", "a")
+    audit.append("a")
     assert json.loads(audit("fsck").stdout) == {"events": 1, "segments": 0, "findings": []}
     assert b"1 events in 0 segments checked: nothing amiss" in audit("fsck", "--format", "table").stdout
 
@@ -190,17 +143,15 @@ def test_damaged_store_is_found_out(audit: Program) -> None:
 
 def test_full_device_is_a_line_and_not_a_trace(audit: Program) -> None:
     audit.create()
-    audit("append", "--topic", "a")
+    audit.append("a")
     with Path("/dev/full").open("wb") as full:
         result = subprocess.run([*AUDIT, "list"], stdout=full, stderr=subprocess.PIPE, env=audit.env, check=False)
     assert result.returncode == 5
     assert result.stderr == b"error: No space left on device\n"
 
 
-def test_help_tells_the_exit_codes(audit: Program) -> None:
+def test_help_needs_no_store(audit: Program) -> None:
     assert b"Exit codes: 0" in audit("--help").stdout
-    for command in ("init", "append", "list", "get", "tail", "topics", "ingest", "fsck"):
-        assert b"Usage: audit " + command.encode() in audit(command, "--help").stdout
     assert b"Usage: audit" in audit(code=2).stdout
 
 
@@ -218,10 +169,10 @@ def test_clock_behind_the_newest_event_is_refused_until_accepted(audit: Program)
         log.append(NewEvent(topics=[("a",)]))
     refused = audit("append", "--topic", "a", code=5)
     assert "--accept-clock" in one_line(refused)
-    assert audit.size() == 1
+    assert len(audit.stored()) == 1
     audit("append", "--topic", "a", "--accept-clock")
     audit("ingest", "--accept-clock", "-", stdin=b'{"topics":[["a"]]}')
-    ids = [event["id"] for event in audit.events()]
+    ids = [event["id"] for event in audit.stored()]
     assert len(ids) == 3
     assert ids == sorted(ids)
 

@@ -17,7 +17,7 @@ from audit.cli.failures import ExitCode, exit_code, report
 from audit.cli.terminal import complain
 from audit.model.errors import AuditError
 
-__all__ = ["build", "main"]
+__all__ = ["build", "main", "run"]
 
 _EPILOG: Final = (
     "Exit codes: 0 done; 1 fsck found damage, or ingest met bad lines; 2 a bad option or value; 3 no such event; "
@@ -67,10 +67,11 @@ def main() -> NoReturn:
         # A terminal of another encoding gets escapes for what it can't show, not a failure half-way.
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
-    sys.exit(_run(sys.argv[1:]))
+    sys.exit(run(sys.argv[1:]))
 
 
-def _run(arguments: list[str]) -> int:
+def run(arguments: list[str]) -> int:
+    """Run one command line, and return its exit code: every failure that is expected has been reported by then."""
     command = typer.main.get_command(build())
     try:
         # Not command(...), which prints errors, and takes a closed pipe for a failure, in a way of its own.

@@ -7,6 +7,7 @@ from typing import Final
 
 import xxhash
 
+from audit.codec.keys import describe
 from audit.model.errors import StoreCorrupt
 
 __all__ = ["open_record", "seal_record"]
@@ -20,20 +21,20 @@ def seal_record(key: bytes, body: bytes) -> bytes:
     return _HEAD.pack(VERSION, _digest(key, body)) + body
 
 
-def open_record(key: bytes, record: bytes, name: str) -> memoryview:
+def open_record(key: bytes, record: bytes) -> memoryview:
     """Return the body of a record.
 
     Raises:
-        StoreCorrupt: another version, or the checksum of key and body differs; the message holds `name`.
+        StoreCorrupt: another version, or the checksum of key and body differs.
     """
     if len(record) < _HEAD.size:
-        raise StoreCorrupt(name, f"has {len(record)} bytes, too few for a record")
+        raise StoreCorrupt(describe(key), f"has {len(record)} bytes, too few for a record")
     version, digest = _HEAD.unpack_from(record)
     if version != VERSION:
-        raise StoreCorrupt(name, f"has version {version}, expected {VERSION}")
+        raise StoreCorrupt(describe(key), f"has version {version}, expected {VERSION}")
     body = memoryview(record)[_HEAD.size :]
     if _digest(key, body) != digest:
-        raise StoreCorrupt(name, "checksum mismatch")
+        raise StoreCorrupt(describe(key), "checksum mismatch")
     return body
 
 

@@ -27,14 +27,14 @@ class Claim(NamedTuple):
         digest: Digest of the key; one for a call and one for an event never share a digest.
         fingerprint: Digest of the request as sent.
         position: Offset of the key's first event in the commit or segment that holds the claim.
-        count: Number of events, all next to each other.
+        length: Number of events, all next to each other.
         of_call: Whether the key is a call's (kept 7 days) or one event's (kept as long as the event).
     """
 
     digest: bytes
     fingerprint: bytes
     position: int
-    count: int
+    length: int
     of_call: bool
 
 
@@ -62,7 +62,7 @@ def commit_key(first_event: bytes) -> bytes:
 def encode_claims(claims: list[Claim]) -> bytes:
     """Return claims back to back."""
     pack = _CLAIM.pack
-    return b"".join([pack(c.of_call, c.digest, c.fingerprint, c.position, c.count) for c in claims])
+    return b"".join([pack(c.of_call, c.digest, c.fingerprint, c.position, c.length) for c in claims])
 
 
 def decode_claims(body: bytes | memoryview) -> list[Claim]:
@@ -92,7 +92,7 @@ def decode_commit(key: bytes, record: bytes) -> Commit:
         StoreCorrupt: checksum, lengths or an event are wrong.
     """
     name = describe(key)
-    body = open_record(key, record, name)
+    body = open_record(key, record)
     try:
         first_index, count, claimed = _HEAD.unpack_from(body)
         lengths = struct.unpack_from(f"<{count}I", body, _HEAD.size)

@@ -51,5 +51,6 @@ def match_positions(match: Match, look_up: Callable[[bytes], Positions | None], 
         if not some:
             return ()
         lists.append(unite(some))
+    positions = intersect(lists)
     # The head grows before its commit is published: what lies beyond `count` must stay unseen, also if it comes later.
     return positions[: bisect_left(positions, count)]

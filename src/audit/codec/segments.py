@@ -26,9 +26,9 @@ __all__ = [
     "Directory",
     "Layout",
     "Segment",
-    "block_count",
     "block_events",
-    "block_of_chunk",
+    "chunk_blocks",
+    "decode_block",
     "decode_directory",
     "encode_chunks",
     "encode_directory",
@@ -49,8 +49,8 @@ class Layout(NamedTuple):
 
     segment_events: int = 256
     segment_bytes: int = 1024 * 1024
-    chunk_blocks: int = 8
-    block_events: int = 8
+    chunk_blocks: int = 4
+    block_events: int = 16
 
 
 class Segment:
@@ -129,13 +129,13 @@ class Directory(NamedTuple):
 
     Attributes:
         first_index: Index of the first event.
-        count: Number of events.
+        length: Number of events.
         last_id: The 16 bytes of the last event's id.
         block_ids: The id of each block's first event, 16 bytes each, back to back.
     """
 
     first_index: int
-    count: int
+    length: int
     last_id: bytes
     block_ids: bytes
 
@@ -167,7 +167,7 @@ def decode_directory(key: bytes, record: bytes) -> Directory:
         StoreCorrupt: the checksum or the form is wrong.
     """
     name = describe(key)
-    body = open_record(key, record, name)
+    body = open_record(key, record)
     try:
         first_index, count, last_id = _DIRECTORY.unpack_from(body)
     except struct.error as error:
@@ -202,29 +202,36 @@ def _encode_block(events: list[bytes]) -> bytes:
     return packed
 
 
-def block_of_chunk(key: bytes, body: memoryview, number: int) -> bytes:
-    """Return the n-th block of a chunk's body, decompressed: starts of its events, then the events.
+def chunk_blocks(key: bytes, body: memoryview) -> tuple[int, ...]:
+    """Return where the blocks of a chunk's body lie: the n-th from the n-th number to the one after.
 
     Raises:
-        StoreCorrupt: the chunk has no such block, or it can't be decompressed.
+        StoreCorrupt: they do not lie inside it, one after the other.
     """
     try:
-        start, end = _PAIR.unpack_from(body, 4 * number)
-        if not 4 * (number + 2) <= start <= end <= len(body):
-            raise StoreCorrupt(describe(key), f"block {number} lies outside it")
-        block: bytes = lz4.block.decompress(body[start:end])
-    except (struct.error, lz4.block.LZ4BlockError) as error:
-        raise StoreCorrupt(describe(key), f"block {number} can't be decompressed: {error}") from error
+        head: int = _CHUNK_ENTRY.unpack_from(body)[0]
+        bounds = struct.unpack_from(f"<{head // 4}I", body)
+    except struct.error as error:
+        raise StoreCorrupt(describe(key), f"can't be decoded: {error}") from error
+    if bounds[-1] != len(body) or any(end < start for start, end in pairwise(bounds)):
+        raise StoreCorrupt(describe(key), "its blocks lie outside it")
+    return bounds
+
+
+def decode_block(key: bytes, packed: memoryview) -> bytes:
+    """Return a block of a chunk, decompressed: starts of its events, then the events.
+
+    Raises:
+        StoreCorrupt: it can't be decompressed.
+    """
+    try:
+        block: bytes = lz4.block.decompress(packed)
+    except lz4.block.LZ4BlockError as error:
+        raise StoreCorrupt(describe(key), f"a block can't be decompressed: {error}") from error
     return block
 
 
 _PAIR: Final = struct.Struct("<II")
-
-
-def block_count(body: memoryview) -> int:
-    """Return the number of blocks in a chunk's body."""
-    first: int = _CHUNK_ENTRY.unpack_from(body)[0]
-    return first // 4 - 1
 
 
 def block_events(block: bytes) -> list[bytes]:
@@ -233,11 +240,11 @@ def block_events(block: bytes) -> list[bytes]:
     return [block[start:end] for start, end in pairwise(struct.unpack_from(f"<{count}I", block))]
 
 
-def pick_events(block: bytes, offsets: Iterable[int]) -> list[bytes]:
+def pick_events(block: bytes, offsets: Sequence[int]) -> list[bytes]:
     """Return the events of a decompressed block at some offsets in it."""
-    pair = _PAIR.unpack_from
-    found = []
-    for offset in offsets:
-        start, end = pair(block, 4 * offset)
-        found.append(block[start:end])
-    return found
+    if len(offsets) == 1:
+        start, end = _PAIR.unpack_from(block, 4 * offsets[0])
+        return [block[start:end]]
+    count: int = _CHUNK_ENTRY.unpack_from(block)[0] // 4
+    starts = struct.unpack_from(f"<{count}I", block)
+    return [block[starts[offset] : starts[offset + 1]] for offset in offsets]

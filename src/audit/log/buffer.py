@@ -1,4 +1,4 @@
-"""Events of one recording that wait for the log, bounded, in order. What finds no room is counted, and the count recorded.
+"""Events of one recording that wait for the log, bounded, in order. What finds no room is counted and that recorded.
 
 One call is on its way at a time, with all that gathered since the one before; only so does a retry keep the order. It
 waits for room inside the log's own queue, and after a failure for the alarm: nothing is polled. Every event has an
@@ -11,9 +11,8 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
 from concurrent.futures import Future
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 
 from audit.log.alarm import Alarm
 from audit.log.clock import Clock
@@ -30,8 +29,18 @@ BUFFER_BYTES: Final = 64 * 1024 * 1024
 _RETRY_S: Final = (0.05, 0.1, 0.25, 0.5, 1.0)
 _log = logging.getLogger("audit")
 
-Put = Callable[[PreparedCall, bool], "Future[Receipts]"]
-"""Queues a call, and says whether it may wait for room."""
+
+class Put(Protocol):
+    """Queues calls for the writer."""
+
+    def __call__(self, call: PreparedCall, *, wait: bool) -> Future[Receipts]:
+        """Queue a call.
+
+        Raises:
+            Overloaded: there is no room, and it may not wait.
+            StoreClosed, StoreForked: no call is accepted any more.
+        """
+        ...
 
 
 class Names(NamedTuple):
@@ -137,7 +146,7 @@ class Buffer:
         events = [event for call in self._under_way for event in call.events]
         size = sum(call.size_bytes for call in self._under_way)
         try:
-            future = self._put(PreparedCall(events, size, None, b"", keyed=True), True)  # noqa: FBT003 - may wait
+            future = self._put(PreparedCall(events, size, None, b"", keyed=True), wait=True)
         except AuditError as error:
             self._end(error)
             return

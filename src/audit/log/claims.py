@@ -30,7 +30,7 @@ Slot = Receipt | int
 class _Filled(NamedTuple):
     fingerprint: bytes
     offset: int
-    count: int
+    length: int
 
 
 def digests_of(calls: Iterable[PreparedCall]) -> list[bytes]:
@@ -51,7 +51,7 @@ def claims_of_segment(segment: Segment) -> dict[bytes, KnownClaim]:
             claim.fingerprint,
             event_value(segment.events[claim.position]),
             segment.first_index + claim.position,
-            claim.count,
+            claim.length,
             claim.of_call,
         )
         for claim in segment.claims
@@ -94,7 +94,7 @@ class Filling:
         filled = self._filled.get(key)
         if filled is not None:
             _check(filled.fingerprint, call.fingerprint, None)
-            return list(range(filled.offset, filled.offset + filled.count))
+            return list(range(filled.offset, filled.offset + filled.length))
         known = self._known.get(key)
         if known is not None and (known.first_id >> RANDOM_BITS) + CALL_KEY_MS > self._now_ms:
             _check(known.fingerprint, call.fingerprint, None)

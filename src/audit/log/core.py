@@ -14,9 +14,11 @@ from audit.codec.events import event_value
 from audit.codec.terms import match_of
 from audit.log.clock import Clock
 from audit.log.handle import Handle
-from audit.log.prepare import prepare_call
+from audit.log.observing import Observers
+from audit.log.prepare import PreparedCall, prepare_call
 from audit.log.queue import Pending, Receipts
 from audit.log.reader import Reader
+from audit.log.recording import Recordings
 from audit.log.sequencer import Room, Sequencer
 from audit.log.tail import TailCore, TailRequest, check_tail_limit
 from audit.log.topics import TopicPage, list_topics
@@ -88,6 +90,8 @@ class LogCore:
             raise
         self.reader = Reader(self.handle, lambda: self.sequencer.snapshot, self.meta.store_id, clock)
         self.executor = ThreadPoolExecutor(_READERS, thread_name_prefix="audit-reader")
+        self.recordings = Recordings(self.put, clock)
+        self.observers = Observers(self.tail, self.executor)
         self._owner = os.getpid()
         self.sequencer.start()
 
@@ -114,6 +118,12 @@ class LogCore:
         self.sequencer.put(Pending(call, future, loop), wait=wait)
         return future
 
+    def put(self, call: PreparedCall, *, wait: bool) -> ThreadFuture[Receipts]:
+        """Queue a call that is checked and encoded already; errors as of `submit`."""
+        future: ThreadFuture[Receipts] = ThreadFuture()
+        self.sequencer.put(Pending(call, future, None), wait=wait)
+        return future
+
     def tail(  # noqa: PLR0917 - the verb's own parameters
         self,
         topic: object,
@@ -131,12 +141,11 @@ class LogCore:
             InvalidParameter: a parameter is out of form or bounds.
             CursorInvalid: the cursor is damaged, or of another store, query or order.
         """
-        query = to_query(topic, topics, filter)
-        digest = self.reader.digest(query, "asc")
+        match, digest = self.reader.plan(topic, topics, filter, "asc")
         start = None if cursor is None else decode_cursor(cursor, digest)
         now = isinstance(seek, str) and seek == "now"
         span = to_span(None if now else seek, seek_end, inclusive)
-        request = TailRequest(match_of(query), span, check_tail_limit(limit), digest, start, now and start is None)
+        request = TailRequest(match, span, check_tail_limit(limit), digest, start, now and start is None)
         return TailCore(request, self.reader, self.sequencer, self.wakeups)
 
     def topics(self, topic: object, limit: object, cursor: object) -> TopicPage:
@@ -159,8 +168,11 @@ class LogCore:
         """Commit or fail every waiting append, end every tail, close the storage. Blocks; may be called twice."""
         if os.getpid() != self._owner:
             raise StoreForked("the log was opened before this process was forked: its parent closes it")
+        # What recordings have buffered goes to the writer first; observers end once their tails are told.
+        self.recordings.close()
         self.sequencer.close()
         self.wakeups.close()
+        self.observers.join()
         self.handle.close()
         self.executor.shutdown(wait=True)
 

@@ -6,6 +6,7 @@ Neither holds anything of the domain event but its type: what was wrong with it 
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Final
 
@@ -61,9 +62,9 @@ def new_key() -> str:
     return os.urandom(16).hex()
 
 
-def _prepared(what: str, data: dict[str, str | int]) -> PreparedCall:
+def _prepared(what: str, data: Mapping[str, object]) -> PreparedCall:
     event = NewEvent(
-        topics=[(INTERNAL_ROOT, what)], action=f"{INTERNAL_ROOT}.{what}", data=data, idempotency_key=new_key()
+        topics=[(INTERNAL_ROOT, what)], action=f"{INTERNAL_ROOT}.{what}", data=dict(data), idempotency_key=new_key()
     )
     return prepare_call((event,), many=False, internal=True)
 

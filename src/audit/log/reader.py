@@ -17,7 +17,7 @@ from audit.log.recent import Snapshot, search_recent
 from audit.model.errors import CursorInvalid, NotFound
 from audit.model.event import Event
 from audit.model.ids import MAX_VALUE, parse_id
-from audit.model.query import Query, check_limit, to_query
+from audit.model.query import check_limit, to_query
 from audit.model.span import Bound, Span, check_order, to_span
 from audit.storage.gather import Gather, position_of
 from audit.storage.port import Search
@@ -25,6 +25,7 @@ from audit.storage.port import Search
 __all__ = ["PAGE_BYTES", "Page", "PageRequest", "Reader", "Window"]
 
 PAGE_BYTES: Final = 960 * 1024
+_PLANS: Final = 1_024
 SEARCH_MS: Final = 50
 """A page stops after searching for so long, even if it is empty."""
 
@@ -99,6 +100,7 @@ class Reader:
         self._handle = handle
         self._snapshot = snapshot
         self._store_id = store_id
+        self._plans: dict[tuple[object, object, object, str], tuple[Match, bytes]] = {}
         self._clock = clock
 
     def request(  # noqa: PLR0917 - the verb's own parameters
@@ -119,16 +121,33 @@ class Reader:
             InvalidParameter: a parameter is out of form or bounds.
             CursorInvalid: the cursor is damaged, or of another store, query or order.
         """
-        query = to_query(topic, topics, filter)
-        descending = check_order(order) == "desc"
-        digest = self.digest(query, order)
+        match, digest = self.plan(topic, topics, filter, order)
         start = None if cursor is None else decode_cursor(cursor, digest)
         span = to_span(seek, seek_end, inclusive)
-        return PageRequest(match_of(query), span, descending, check_limit(limit), digest, start)
+        return PageRequest(match, span, order == "desc", check_limit(limit), digest, start)
 
-    def digest(self, query: Query, order: str) -> bytes:
-        """Return what a cursor of a query is bound to."""
-        return query_digest(self._store_id, query, order)
+    def plan(self, topic: object, topics: object, filter: object, order: str) -> tuple[Match, bytes]:  # noqa: A002
+        """Return what a query asks of events' terms, and what its cursors are bound to; the same query is planned once.
+
+        Raises:
+            InvalidParameter: a parameter is out of form or bounds.
+        """
+        key = (topic, topics, filter, order)
+        try:
+            planned = self._plans.get(key)
+        except TypeError:
+            # Lists and mappings can't be looked up; they are planned each time.
+            return self._plan(*key)
+        if planned is None:
+            planned = self._plan(*key)
+            if len(self._plans) >= _PLANS:
+                self._plans.clear()
+            self._plans[key] = planned
+        return planned
+
+    def _plan(self, topic: object, topics: object, filter: object, order: str) -> tuple[Match, bytes]:  # noqa: A002
+        query = to_query(topic, topics, filter)
+        return match_of(query), query_digest(self._store_id, query, check_order(order))
 
     def page_nowait(self, request: PageRequest) -> Page | None:
         """Return the page if it can be had without touching the disk, else None."""

@@ -1,4 +1,4 @@
-"""Recordings: what domain objects dispatch becomes events of the log. `mode` says who bears it when the log can't take one.
+"""Recordings: what domain objects dispatch becomes events of the log. `mode` says who bears it when one can't be.
 
 A recording belongs to its source, and is freed with it; the log only knows it weakly, to end it when closing.
 """
@@ -11,8 +11,8 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from types import TracebackType
-from typing import Any, Final, Literal, NoReturn, Self, TypeVar, get_args
-from weakref import WeakMethod, WeakSet
+from typing import Any, Final, Literal, Self, TypeVar, get_args
+from weakref import WeakSet
 
 import msgspec
 
@@ -65,9 +65,15 @@ class Recording:
         mode = "require" if self._buffer is None else "buffer"
         return f"Recording({self._names}, mode={mode!r}{'' if self._mapper else ', stopped'})"
 
+    @property
+    def active(self) -> bool:
+        """Whether it has not been stopped."""
+        return self._mapper is not None
+
     def stop(self) -> None:
         """Record nothing any more; what was dispatched before still is. May be called twice, from any thread."""
         self._mapper = None
+        self.end()
         attachment, self._attachment = self._attachment, None
         if attachment is not None:
             attachment.detach()
@@ -81,6 +87,7 @@ class Recording:
         self._put = _closed
 
     def _handle(self, event: object) -> Future[Any] | None:
+        put = self._put  # read before the mapper: a recording stopped meanwhile has none, one that ended still has
         mapper = self._mapper
         if mapper is None:
             return None
@@ -90,12 +97,12 @@ class Recording:
                 return None
             call = self._prepare(mapped)
         except Exception as error:  # noqa: BLE001 - a mapper is foreign code, and must not hurt the domain
-            return self._reject(type(event), error)
+            return self._reject(type(event), error, put)
         if self._buffer is not None:
             self._buffer.add(call)
             return None
         # Not waiting for room: dispatches that nobody awaits could fill the memory.
-        return self._put(call, False)  # noqa: FBT003
+        return put(call, wait=False)
 
     def _prepare(self, event: NewEvent) -> PreparedCall:
         """Check and encode an event at once: what the mapper took from the domain may change before a retry."""
@@ -103,24 +110,23 @@ class Recording:
             event = msgspec.structs.replace(event, idempotency_key=new_key())
         return prepare_call((event,), many=False)
 
-    def _reject(self, event_type: type[Any], error: Exception) -> Future[None] | None:
-        """Record that an event could not be recorded; return what is done, and never failed, after that."""
+    def _reject(self, event_type: type[Any], error: Exception, put: Put) -> Future[None] | None:
+        """Record that an event could not be recorded; return what is done, without failure, after that."""
+        kind = type(error).__name__
         try:
             record = rejected(self._names.source, name_of(event_type), error)
             if self._buffer is not None:
                 self._buffer.add(record)
                 return None
-            recorded = self._put(record, False)  # noqa: FBT003
-        except Exception as reason:
-            _log.exception("%s was rejected (%s), and that could not be recorded", self._names, type(error).__name__)
-            del reason
+            recorded = put(record, wait=False)
+        except Exception:  # noqa: BLE001 - the domain is not to hear of it, whatever it is
+            _log.exception("%s was rejected (%s), and that could not be recorded", self._names, kind)
             return None
         settled: Future[None] = Future()
 
         def done(future: Future[Receipts]) -> None:
             problem = future.exception()
             if problem is not None:
-                kind = type(error).__name__
                 _log.error("%s was rejected (%s), and that could not be recorded: %s", self._names, kind, problem)
             settled.set_result(None)
 
@@ -143,7 +149,7 @@ class Recordings:
 
     def __len__(self) -> int:
         with self._lock:
-            return len(self._live)
+            return sum(recording.active for recording in self._live)
 
     def record(
         self,
@@ -154,8 +160,8 @@ class Recordings:
         buffer_events: int | None,
     ) -> Recording:
         """Begin a recording; see `Audit.record`."""
-        of_class = isinstance(source, type)
-        if not (issubclass(source, EventSource) if isinstance(source, type) else isinstance(source, EventSource)):
+        kind = source if isinstance(source, type) else type(source)
+        if not issubclass(kind, EventSource):
             raise InvalidParameter("source", f"must be an EventSource or a class of them, got {source!r:.80}")
         if not isinstance(event_type, type):
             raise InvalidParameter("event_type", f"must be a class, got {event_type!r:.80}")
@@ -163,7 +169,7 @@ class Recordings:
             raise InvalidParameter("mapper", f"must be callable, got {mapper!r:.80}")
         if mode not in _MODES:
             raise InvalidParameter("mode", f"must be one of {', '.join(_MODES)}, got {mode!r:.40}")
-        names = Names(name_of(source if of_class else type(source)), name_of(event_type))
+        names = Names(name_of(kind), name_of(event_type))
         buffer = None
         if mode == "buffer":
             max_events = _check_bound(BUFFER_EVENTS if buffer_events is None else buffer_events)
@@ -203,11 +209,11 @@ def name_of(kind: type[Any]) -> str:
     return f"{kind.__module__}.{kind.__qualname__}"
 
 
-def _check_bound(value: Any) -> int:
+def _check_bound(value: object) -> int:
     if isinstance(value, int) and not isinstance(value, bool) and value >= 1:
         return value
     raise InvalidParameter("buffer_events", f"must be an integer of at least 1, got {value!r:.40}")
 
 
-def _closed(call: PreparedCall, wait: bool) -> NoReturn:  # noqa: ARG001, FBT001 - stands in for `Put`
+def _closed(call: PreparedCall, *, wait: bool) -> Future[Receipts]:  # noqa: ARG001 - stands in for `Put`
     raise StoreClosed("the log is closed")

@@ -231,7 +231,7 @@ class Sequencer:
         """Return the receipts of the consecutive events that an earlier call committed."""
         receipts: Receipts = []
         low, memory = known.first_id, self.snapshot.first_id
-        while (left := known.count - len(receipts)) > 0:
+        while (left := known.length - len(receipts)) > 0:
             if low < memory:
                 span = Span(low, min(memory, MAX_VALUE + 1))
                 search = Search(_EVERYTHING, span, descending=False, limit=left, max_bytes=MAX_VALUE)
@@ -364,7 +364,7 @@ def _known(commit: Commit, first_index: int) -> dict[bytes, KnownClaim]:
             claim.fingerprint,
             event_value(commit.events[claim.position]),
             first_index + claim.position,
-            claim.count,
+            claim.length,
             claim.of_call,
         )
         for claim in commit.claims

@@ -50,7 +50,7 @@ class EventSource:
                     future = entry.handler(event)
                     if future is not None:
                         asked.append(future)
-            except Exception as error:  # noqa: BLE001, PERF203 - whatever a handler raises is its result
+            except Exception as error:  # noqa: BLE001 - whatever a handler raises is its result
                 # Without this frame, which holds `asked`: the error would keep itself alive.
                 trace = error.__traceback__ and error.__traceback__.tb_next
                 asked.append(_failed(error.with_traceback(trace)))

@@ -5,18 +5,25 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import Future as ThreadFuture
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self, TypeVar
 
 from audit.codec.events import decode_event
 from audit.log.core import LogCore, StoreInfo
 from audit.log.reader import Page
+from audit.log.recording import Mapper, Mode, Recording
+from audit.log.source import EventSource
 from audit.log.tails import SyncTail
 from audit.log.topics import TopicPage
 from audit.model.event import Event, NewEvent, Receipt
 from audit.model.query import Filter
 from audit.model.span import Bound
 
+if TYPE_CHECKING:
+    from reactivex import Observable
+
 __all__ = ["SyncAudit"]
+
+E = TypeVar("E")
 
 
 class SyncAudit:
@@ -104,6 +111,28 @@ class SyncAudit:
         """Return a tail: history, then live events, without gap or duplicate. See `Audit.subscribe`."""
         core = self._core
         return SyncTail(core.tail(topic, topics, seek, seek_end, inclusive, limit, cursor, filter), core.clock)
+
+    def observe(
+        self,
+        topic: Sequence[str] = (),
+        *,
+        topics: Sequence[Sequence[str]] | None = None,
+        filter: Filter | dict[str, str] | None = None,  # noqa: A002 - the wire's name
+    ) -> Observable[Event]:
+        """Return an Observable of the events committed from each subscription on. See `Audit.observe`."""
+        return self._core.observers.observe(topic, topics, filter)
+
+    def record(
+        self,
+        source: EventSource | type[EventSource],
+        event_type: type[E],
+        mapper: Mapper[E],
+        mode: Mode = "require",
+        *,
+        buffer_events: int | None = None,
+    ) -> Recording:
+        """Record the events of one type that a source dispatches, until stopped or it is gone. See `Audit.record`."""
+        return self._core.recordings.record(source, event_type, mapper, mode, buffer_events)
 
     def topics(self, topic: Sequence[str] = (), *, limit: int = 100, cursor: str | None = None) -> TopicPage:
         """Return the children of a topic with their counts, by name. See `Audit.topics`."""

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from audit.codec.events import decode_event
 from audit.log.core import LogCore, StoreInfo
 from audit.log.reader import Page
+from audit.log.recording import Mapper, Mode, Recording
+from audit.log.source import EventSource
 from audit.log.sync import SyncAudit
 from audit.log.tails import Tail
 from audit.log.topics import TopicPage
@@ -17,8 +19,12 @@ from audit.model.event import Event, NewEvent, Receipt
 from audit.model.query import Filter
 from audit.model.span import Bound
 
+if TYPE_CHECKING:
+    from reactivex import Observable
+
 __all__ = ["AsyncVerbs"]
 
+E = TypeVar("E")
 T = TypeVar("T")
 
 
@@ -170,6 +176,58 @@ class AsyncVerbs:
         tail = core.tail(topic, topics, seek, seek_end, inclusive, limit, cursor, filter)
         return Tail(tail, core.executor, core.clock)
 
+    def observe(
+        self,
+        topic: Sequence[str] = (),
+        *,
+        topics: Sequence[Sequence[str]] | None = None,
+        filter: Filter | dict[str, str] | None = None,  # noqa: A002 - the wire's name
+    ) -> Observable[Event]:
+        """Return an Observable of the events committed from each subscription on.
+
+        Subscribed in an event loop, an observer is called in it; elsewhere in a thread of its own. A slow one gets
+        every event, later. One that raises is disposed of and told by its own `on_error`. Closing the log completes
+        all; disposing frees the subscription at once.
+
+        Args:
+            topic: A topic, with all nested below it; `()` is everything.
+            topics: A union of topics, in place of `topic`.
+            filter: Equalities that must all hold.
+
+        Raises:
+            InvalidParameter: a parameter is out of form or bounds.
+        """
+        return self._core.observers.observe(topic, topics, filter)
+
+    def record(
+        self,
+        source: EventSource | type[EventSource],
+        event_type: type[E],
+        mapper: Mapper[E],
+        mode: Mode = "require",
+        *,
+        buffer_events: int | None = None,
+    ) -> Recording:
+        """Record the events of one type that a source dispatches, until stopped or the source is gone.
+
+        What a mapper gets wrong never reaches the domain: it is recorded under `audit/rejected`, without contents.
+
+        Args:
+            source: An `EventSource`, or a class of them: all its instances.
+            event_type: A class of domain events; its subclasses are recorded too.
+            mapper: Turns one into a `NewEvent`, or into None: nothing to record. Called in the dispatch: must be quick.
+            mode: `require`: an awaited dispatch fails when the event could not be committed, with the errors of
+                `append_nowait` and `append`; also once the log is closed. `buffer`: a dispatch never fails; what the
+                log can't take now waits, in order, and is tried again; what finds the buffer full is counted, and the
+                count recorded under `audit/dropped`.
+            buffer_events: Events that may wait in mode `buffer`; 10,000 by default, and 64 MiB in any case.
+
+        Raises:
+            InvalidParameter: a parameter is out of form or bounds.
+            StoreClosed: the log is closed.
+        """
+        return self._core.recordings.record(source, event_type, mapper, mode, buffer_events)
+
     async def topics(self, topic: Sequence[str] = (), *, limit: int = 100, cursor: str | None = None) -> TopicPage:
         """Return the children of a topic with their counts, by name.
 
@@ -192,13 +250,17 @@ class AsyncVerbs:
 
         Once begun it is finished, even when cancelled.
         """
-        closing = asyncio.ensure_future(asyncio.to_thread(self._core.close))
+        closing = asyncio.ensure_future(self._close())
         try:
             await asyncio.shield(closing)
         except asyncio.CancelledError:
             # The store must not be left half closed behind a caller that opens it again.
             await asyncio.wait((closing,))
             raise
+
+    async def _close(self) -> None:
+        await asyncio.to_thread(self._core.close)
+        await self._core.observers.finish()
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._core.executor, work)

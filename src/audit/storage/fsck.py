@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from itertools import pairwise
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -30,7 +31,7 @@ from audit.codec.keys import (
     key_of_chunk,
     key_of_topic,
 )
-from audit.codec.segments import Directory, Layout, block_count, block_events, block_of_chunk, decode_directory
+from audit.codec.segments import Directory, Layout, block_events, chunk_blocks, decode_block, decode_directory
 from audit.codec.terms import event_terms, topic_of_term
 from audit.model.errors import AuditError, StoreCorrupt
 from audit.model.ids import format_id
@@ -130,7 +131,7 @@ class _Check:
         for key, record in self._records(SEGMENT):
             with self._noting(describe(key)):
                 directories.append((key, decode_directory(key, record)))
-        self._total = sum(directory.count for _, directory in directories)
+        self._total = sum(directory.length for _, directory in directories)
         for key, directory in directories:
             name = describe(key)
             if directory.first_index != self.next_index:
@@ -140,7 +141,7 @@ class _Check:
             with self._noting(name):
                 self._segment(key[1:], directory, name)
                 self._unread.discard(key[1:])
-            self.next_index = directory.first_index + directory.count
+            self.next_index = directory.first_index + directory.length
             self.segments_read += 1
             if self._on_progress is not None:
                 self._on_progress(self.next_index, self._total)
@@ -148,8 +149,8 @@ class _Check:
     def _segment(self, segment: bytes, directory: Directory, name: str) -> None:
         blocks = list(self._blocks(segment, directory))
         events = [event for block in blocks for event in block]
-        if len(events) != directory.count:
-            raise StoreCorrupt(name, f"has {len(events)} events, its directory says {directory.count}")
+        if len(events) != directory.length:
+            raise StoreCorrupt(name, f"has {len(events)} events, its directory says {directory.length}")
         starts = b"".join([event_value(block[0]).to_bytes(ID_BYTES, "big") for block in blocks])
         if starts != directory.block_ids:
             self._note(name, "its directory's block ids are not those of its blocks")
@@ -174,16 +175,16 @@ class _Check:
         self._claims(segment, events, directory)
 
     def _blocks(self, segment: bytes, directory: Directory) -> Iterator[list[bytes]]:
-        blocks = -(-directory.count // self._layout.block_events)
+        blocks = -(-directory.length // self._layout.block_events)
         for number in range(-(-blocks // self._layout.chunk_blocks)):
             key = key_of_chunk(segment, number)
             record = self._database.get(key, verify_checksums=True)
             if record is None:
                 raise StoreCorrupt(describe(key), "is missing")
-            body = open_record(key, record, describe(key))
+            body = open_record(key, record)
             self._chunks += 1
-            for at in range(block_count(body)):
-                yield block_events(block_of_chunk(key, body, at))
+            for start, end in pairwise(chunk_blocks(key, body)):
+                yield block_events(decode_block(key, body[start:end]))
 
     def _event(self, event: bytes, index: int) -> tuple[bytes, ...]:
         """Check one event against its place; return its terms."""
@@ -202,7 +203,7 @@ class _Check:
         record = self._database.get(key, verify_checksums=True)
         if record is None:
             return
-        for claim in decode_claims(open_record(key, record, describe(key))):
+        for claim in decode_claims(open_record(key, record)):
             if claim.position >= len(events):
                 self._note(describe(key), f"names position {claim.position} of {len(events)} events")
                 continue
@@ -258,4 +259,4 @@ class _Check:
 
 def _receipt(claim: Claim, events: list[bytes], first_index: int) -> KnownClaim:
     first_id = event_value(events[claim.position])
-    return KnownClaim(claim.fingerprint, first_id, first_index + claim.position, claim.count, claim.of_call)
+    return KnownClaim(claim.fingerprint, first_id, first_index + claim.position, claim.length, claim.of_call)

@@ -295,7 +295,7 @@ def _put_segment(puts: Any, segment: Segment, layout: Layout) -> None:
         key = receipt_key(claim.digest)
         first_id = event_value(segment.events[claim.position])
         index = segment.first_index + claim.position
-        put(key, encode_receipt(key, KnownClaim(claim.fingerprint, first_id, index, claim.count, claim.of_call)))
+        put(key, encode_receipt(key, KnownClaim(claim.fingerprint, first_id, index, claim.length, claim.of_call)))
 
 
 def _sealed_end(iterator: Any) -> tuple[int, int]:
@@ -305,7 +305,7 @@ def _sealed_end(iterator: Any) -> tuple[int, int]:
     if not iterator.valid() or not iterator.key().startswith(SEGMENT):
         return 0, -1
     directory = decode_directory(iterator.key(), iterator.value())
-    return directory.first_index + directory.count, int.from_bytes(directory.last_id, "big")
+    return directory.first_index + directory.length, int.from_bytes(directory.last_id, "big")
 
 
 @contextmanager

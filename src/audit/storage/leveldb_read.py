@@ -1,7 +1,7 @@
 """Reading sealed events from LevelDB: from posting lists to blocks to slices of stored JSON.
 
-Every function works on iterators that live as long as one bounded piece of work. Posting lists and directories are read
-with LevelDB's checksums on; chunks carry a checksum of their own, over their key too, and a missing one is an error.
+Every function works on iterators that live as long as one bounded piece of work. Posting lists are read with LevelDB's
+checksums on; directories and chunks carry a checksum of their own, over their key too, and a missing one is an error.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from typing import Any
 from audit.codec.cursors import Position
 from audit.codec.checksum import open_record
 from audit.codec.events import event_id_text
-from audit.codec.keys import SEGMENT, describe, id_key, key_of_chunk
-from audit.codec.segments import Directory, Layout, block_events, block_of_chunk, decode_directory, pick_events
+from audit.codec.keys import CHUNK, SEGMENT, describe, id_key
+from audit.codec.segments import Directory, Layout, block_events, chunk_blocks, decode_block, decode_directory, pick_events
 from audit.model.errors import StoreCorrupt
 from audit.model.ids import format_id
 from audit.storage.blockcache import BlockCache
@@ -33,8 +33,10 @@ class SealedReader:
         self._layout = layout
         self._cache = cache
         self._iterators: list[Any] = []
-        self._chunks: Any = None
+        self._records: Any = None
+        self._per_chunk = layout.chunk_blocks
         self._chunk_key = b""
+        self._bounds: tuple[int, ...] = ()
         self._chunk: memoryview = memoryview(b"")
 
     def close(self) -> None:
@@ -89,31 +91,26 @@ class SealedReader:
         """Return the events at some positions of a segment, in the order of the positions."""
         size = self._layout.block_events
         found: list[bytes] = []
-        offsets: list[int] = []
-        current = -1
-        for position in positions:
-            number = position // size
-            if number != current:
-                if offsets:
-                    found += pick_events(self._block(segment, current), offsets)
-                    offsets = []
-                current = number
-            offsets.append(position - number * size)
-        if offsets:
-            found += pick_events(self._block(segment, current), offsets)
+        at, count = 0, len(positions)
+        while at < count:
+            number = positions[at] // size
+            base = number * size
+            offsets = [positions[at] - base]
+            at += 1
+            while at < count and 0 <= (offset := positions[at] - base) < size:
+                offsets.append(offset)
+                at += 1
+            found += pick_events(self._block(segment, number), offsets)
         return found
 
     def directory(self, segment: bytes) -> Directory:
         """Return a segment's directory."""
         key = SEGMENT + segment
-        record = self._database.get(key, verify_checksums=True)
-        if record is None:
-            raise StoreCorrupt(describe(key), "is missing")
-        return decode_directory(key, record)
+        return decode_directory(key, self._read(key))
 
     def _edge(self, event_id: int) -> tuple[bytes, Directory] | None:
         """Return the segment that holds or would hold this id: the last that starts at or before it."""
-        iterator = self._new_iterator()
+        iterator = self._own_iterator()
         target = SEGMENT + id_key(event_id)
         iterator.seek(target)
         if iterator.key() != target:
@@ -144,27 +141,36 @@ class SealedReader:
         directory = self.directory(segment)
         if descending:
             return Position(directory.first_index, int.from_bytes(segment, "big"))
-        return Position(directory.first_index + directory.count - 1, int.from_bytes(directory.last_id, "big"))
+        return Position(directory.first_index + directory.length - 1, int.from_bytes(directory.last_id, "big"))
 
     def _block(self, segment: bytes, number: int) -> bytes:
-        cached = self._cache.get((segment, number))
-        if cached is not None:
-            return cached
-        at, offset = divmod(number, self._layout.chunk_blocks)
-        key = key_of_chunk(segment, at)
-        if key != self._chunk_key:
-            self._chunk = open_record(key, self._read_chunk(key), "chunk")
-            self._chunk_key = key
-        block = block_of_chunk(key, self._chunk, offset)
-        self._cache.put((segment, number), block)
+        place = (segment, number)
+        block = self._cache.get(place)
+        if block is None:
+            at = number // self._per_chunk
+            key = CHUNK + segment + bytes((at,))
+            if key != self._chunk_key:
+                self._chunk = open_record(key, self._read(key))
+                self._bounds = chunk_blocks(key, self._chunk)
+                self._chunk_key = key
+            offset = number - at * self._per_chunk
+            if offset + 1 >= len(self._bounds):
+                raise StoreCorrupt(describe(key), f"has no block {offset}")
+            block = decode_block(key, self._chunk[self._bounds[offset] : self._bounds[offset + 1]])
+            self._cache.put(place, block)
         return block
 
-    def _read_chunk(self, key: bytes) -> bytes:
-        chunks = self._chunks
-        if chunks is None:
-            chunks = self._chunks = self._new_iterator(verify=False)
-        chunks.seek(key)
-        if chunks.key() != key:
+    def _read(self, key: bytes) -> bytes:
+        """Return the record of a directory or chunk that must be there."""
+        iterator = self._own_iterator()
+        iterator.seek(key)
+        if iterator.key() != key:
             raise StoreCorrupt(describe(key), "is missing")
-        value: bytes = chunks.value()
+        value: bytes = iterator.value()
         return value
+
+    def _own_iterator(self) -> Any:
+        """Return the iterator for records that carry a checksum of their own; LevelDB's would be a second one."""
+        if self._records is None:
+            self._records = self._new_iterator(verify=False)
+        return self._records

@@ -76,7 +76,7 @@ class MemoryStorage:
             index = segment.first_index + claim.position
             first_id = event_value(segment.events[claim.position])
             self._disk.claims[claim.digest] = KnownClaim(
-                claim.fingerprint, first_id, index, claim.count, claim.of_call
+                claim.fingerprint, first_id, index, claim.length, claim.of_call
             )
 
     def claims(self, digests: Sequence[bytes]) -> dict[bytes, KnownClaim]:

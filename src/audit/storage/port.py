@@ -97,12 +97,12 @@ class Found(NamedTuple):
 
 
 class KnownClaim(NamedTuple):
-    """Where the events of an idempotency key are: `count` of them, from `first_index` on."""
+    """Where the events of an idempotency key are: `length` of them, from `first_index` on."""
 
     fingerprint: bytes
     first_id: int
     first_index: int
-    count: int
+    length: int
     of_call: bool
 
 

@@ -54,7 +54,7 @@ def decode_count(key: bytes, record: bytes) -> tuple[int, int, int]:
     Raises:
         StoreCorrupt: the record is damaged.
     """
-    body = open_record(key, record, describe(key))
+    body = open_record(key, record)
     try:
         events, first_id, last_id = _COUNT.unpack(body)
     except struct.error as error:
@@ -70,7 +70,7 @@ def receipt_key(digest: bytes) -> bytes:
 def encode_receipt(key: bytes, claim: KnownClaim) -> bytes:
     """Return the record of an idempotency key's receipt."""
     body = _RECEIPT.pack(
-        claim.fingerprint, claim.first_id.to_bytes(16, "big"), claim.first_index, claim.count, claim.of_call
+        claim.fingerprint, claim.first_id.to_bytes(16, "big"), claim.first_index, claim.length, claim.of_call
     )
     return seal_record(key, body)
 
@@ -81,7 +81,7 @@ def decode_receipt(key: bytes, record: bytes) -> KnownClaim:
     Raises:
         StoreCorrupt: the record is damaged.
     """
-    body = open_record(key, record, describe(key))
+    body = open_record(key, record)
     try:
         fingerprint, first_id, first_index, count, of_call = _RECEIPT.unpack(body)
     except struct.error as error:

@@ -76,7 +76,7 @@ class _OneTerm(_Keys):
 
 class _Everything(_Keys):
     def positions(self) -> Sequence[int]:
-        return range(decode_directory(self._iterator.key(), self._iterator.value()).count)
+        return range(decode_directory(self._iterator.key(), self._iterator.value()).length)
 
 
 class _AnyOf:

@@ -22,4 +22,7 @@ def targets_text(targets: Iterable[Target]) -> str:
 
 def described(actor: Actor | None) -> str:
     """Return the shortest text that tells a person who it was."""
-    return "" if actor is None else actor.name or actor.id
+    if actor is None:
+        return ""
+    # The first five parts of an ARN say which cloud, service, region and account.
+    return actor.name or (actor.id.split(":", 5)[-1] if actor.id.startswith("arn:") else actor.id)
