@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
 from pathlib import Path
 
 from audit import Audit, NewEvent
@@ -36,9 +36,9 @@ async def in_batches(path: Path, size: int, callers: int, count: int, *, unique:
         return await _timed(count, [append_all() for _ in range(callers)])
 
 
-async def _timed(count: int, work: list[object]) -> float:
+async def _timed(count: int, work: list[Coroutine[None, None, None]]) -> float:
     started = time.perf_counter()
-    await asyncio.gather(*work)  # type: ignore[arg-type]
+    await asyncio.gather(*work)
     return count / (time.perf_counter() - started)
 
 

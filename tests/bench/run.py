@@ -14,6 +14,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
+from audit import Audit
 from tests.bench import appends, machine, reads
 from tests.bench.workload import DENSE, SPARSE
 
@@ -102,8 +103,6 @@ def bench_reads(row: Callable[[str, str, Callable[[int], float]], None], store: 
 
 def memory(store: Path) -> dict[str, float]:
     """Return this process's anonymous memory with the store open, and after work on it."""
-    from audit import Audit
-
     with Audit.open_sync(store) as log:
         told = {"RssAnon with the store open": machine.rss_anon_mib()}
         reads.random_pages(log, 2.0, 1, topic=DENSE)

@@ -1,4 +1,4 @@
-"""A store's directory: `log/` (LevelDB), `reserve` (space given up when the disk is full), `holder.json` (who has it open)."""
+"""A store's directory: `log/` is LevelDB, `reserve` space to give up on a full disk, `holder.json` who has it open."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The checksum at the head of each record, over its key and its value, so that a record found under another key fails too."""
+"""The checksum of each record, over its key and its value, so that a record found under another key fails too."""
 
 from __future__ import annotations
 

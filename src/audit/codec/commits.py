@@ -13,7 +13,16 @@ from audit.codec.keys import COMMIT, describe
 from audit.codec.terms import event_terms
 from audit.model.errors import StoreCorrupt
 
-__all__ = ["DIGEST_BYTES", "Claim", "Commit", "commit_key", "decode_claims", "decode_commit", "encode_claims", "encode_commit"]
+__all__ = [
+    "DIGEST_BYTES",
+    "Claim",
+    "Commit",
+    "commit_key",
+    "decode_claims",
+    "decode_commit",
+    "encode_claims",
+    "encode_commit",
+]
 
 DIGEST_BYTES: Final = 16
 _HEAD: Final = struct.Struct("<QII")

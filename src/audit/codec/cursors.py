@@ -6,14 +6,22 @@ import base64
 import binascii
 import hashlib
 import struct
-from typing import Final, NamedTuple
+from typing import Final
 
 import msgspec
 
 from audit.model.errors import CursorInvalid
 from audit.model.query import Query
 
-__all__ = ["START", "Position", "decode_cursor", "decode_name_cursor", "encode_cursor", "encode_name_cursor", "query_digest"]
+__all__ = [
+    "START",
+    "Position",
+    "decode_cursor",
+    "decode_name_cursor",
+    "encode_cursor",
+    "encode_name_cursor",
+    "query_digest",
+]
 
 _VERSION: Final = 1
 _DIGEST_BYTES: Final = 8
@@ -21,7 +29,7 @@ _FORM: Final = struct.Struct(f">B{_DIGEST_BYTES}sq16s17s")
 _CHECK_BYTES: Final = 4
 
 
-class Position(NamedTuple):
+class Position(msgspec.Struct, frozen=True, gc=False):
     """A place in the log.
 
     Attributes:

@@ -1,6 +1,6 @@
 """Events <-> JSON: header (`id`, `index`, `topics`), then payload (`salt` and the rest), encoded once and never again.
 
-The stored text of an event always starts `{"id":"`, 26 characters, `","index":`, so its id and index are read by slicing.
+The stored text of an event always starts `{"id":"`, 26 characters, `","index":`: id and index are read by slicing.
 The payload begins at the first `,"salt":"`; a quote inside a topic is escaped, so nothing before it can look like that.
 """
 

@@ -10,12 +10,12 @@ from collections.abc import Callable, Iterable
 from typing import Final, NamedTuple
 
 from audit.codec.commits import Claim
+from audit.codec.events import event_value
 from audit.codec.segments import Segment
 from audit.log.prepare import Prepared, PreparedCall
 from audit.model.errors import Conflict
 from audit.model.event import Receipt
 from audit.model.ids import RANDOM_BITS, EventId, format_id
-from audit.codec.events import event_value
 from audit.storage.port import KnownClaim
 
 __all__ = ["CALL_KEY_MS", "Filling", "claims_of_segment", "digests_of"]

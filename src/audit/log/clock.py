@@ -1,7 +1,7 @@
 """The clock, and the guard that notices when it jumps.
 
-Wall time is compared with a clock that only runs on. More than an hour between them makes the clock suspect, and appends
-are refused until the operator accepts it or it returns to where it should be.
+Wall time is compared with a clock that only runs on. More than an hour between them makes the clock suspect, and
+appends are refused until the operator accepts it or it returns to where it should be.
 """
 
 from __future__ import annotations

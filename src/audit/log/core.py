@@ -55,7 +55,7 @@ class StoreInfo(NamedTuple):
 class LogCore:
     """Everything an open log is made of. Any thread and any event loop may use it."""
 
-    def __init__(  # noqa: PLR0917 - the parts it is made of
+    def __init__(
         self,
         opener: Callable[[], Storage],
         clock: Clock,

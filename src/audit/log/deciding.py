@@ -1,4 +1,4 @@
-"""Deciding a commit and applying it: two steps, both deterministic. No thread, no disk, no clock: all of it is passed in.
+"""Deciding a commit and applying it: two steps, both deterministic. Thread, disk, clock: none; all is passed in.
 
 `number_events` decides: ids and indexes for prepared events. `apply_commit` turns the commit into what is to be written
 and into the new head. A node that is handed the same commits applies the same.

@@ -1,6 +1,6 @@
 """Who holds the storage. While it is fenced nobody does, and readers that need the disk wait a little, then give up.
 
-The writer fences and restores; readers come through `read`. Invariant: no call reaches a handle after a write on it failed.
+The writer fences and restores; readers come through `read`. No call reaches a handle after a write on it failed.
 """
 
 from __future__ import annotations

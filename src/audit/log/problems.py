@@ -48,9 +48,10 @@ def check_event(event: Any, path: str, *, internal: bool = False) -> None:
     _check_topics(event.topics, f"{path}.topics", internal=internal)
     if event.action is not None:
         _check_text(event.action, f"{path}.action", 1, MAX_NAME_BYTES)
-    if event.outcome is not None and (type(event.outcome) is not str or event.outcome not in OUTCOMES):
+    outcome: Any = event.outcome
+    if outcome is not None and (type(outcome) is not str or outcome not in OUTCOMES):
         allowed = ", ".join(sorted(OUTCOMES))
-        raise InvalidParameter(f"{path}.outcome", f"must be one of {allowed}, got {event.outcome!r:.40}")
+        raise InvalidParameter(f"{path}.outcome", f"must be one of {allowed}, got {outcome!r:.40}")
     _check_moment(event.occurred_at, f"{path}.occurred_at")
     if event.actor is not None:
         _check_named(event.actor, Actor, f"{path}.actor")
@@ -116,7 +117,7 @@ def _check_moment(moment: Any, path: str) -> None:
         raise InvalidParameter(path, f"lies outside the years 1-9999 in UTC, got {moment.isoformat()}") from error
 
 
-def _check_named(value: Any, kind: type, path: str) -> None:
+def _check_named(value: Any, kind: type[Actor | Target], path: str) -> None:
     if type(value) is not kind:
         raise InvalidParameter(path, f"must be {kind.__name__}(type=…, id=…), got {value!r:.60}")
     _check_text(value.type, f"{path}.type", 1, MAX_NAME_BYTES)
@@ -144,7 +145,9 @@ def _check_context(context: Any, path: str) -> None:
         _check_text(value, f"{path}.{name:.40}", 0, MAX_CONTEXT_BYTES)
 
 
-def _json_problems(value: Any, path: str, depth: int) -> Iterator[tuple[str, str]]:
+def _json_problems(  # noqa: C901, PLR0912 - a branch a kind of value
+    value: Any, path: str, depth: int
+) -> Iterator[tuple[str, str]]:
     """Yield where a value is no JSON, and why."""
     kind = type(value)
     if kind is bool or value is None:

@@ -1,4 +1,4 @@
-"""The bounded queue in front of the writer. A call that finds no room waits in order, outside the bound, until there is.
+"""The bounded queue before the writer. A call that finds no room waits in order, outside the bound, until there is.
 
 Owns the accounting: what counts is events and encoded bytes not yet taken by the writer.
 """
@@ -158,5 +158,3 @@ class AppendQueue:
     def abandon(self) -> None:
         """In a forked child: refuse everything; the writer does not exist there."""
         self._refused = StoreForked("the log was opened before this process was forked: open it after forking")
-
-

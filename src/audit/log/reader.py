@@ -1,6 +1,6 @@
 """Pages: one reader over memory and disk. What is in memory is read at once; what needs the disk says so first.
 
-A snapshot is captured before anything is read, so that a page is of one moment, and a commit in between changes nothing.
+A snapshot is captured before anything is read, so a page is of one moment, and a commit in between changes nothing.
 """
 
 from __future__ import annotations
@@ -184,7 +184,7 @@ class Reader:
         where = stopped or _end(events, span, snapshot, request)
         return Page(events, encode_cursor(request.digest, where), stopped is not None)
 
-    def window(  # noqa: PLR0917 - a search is described by all of these
+    def window(
         self, match: Match, span: Span, snapshot: Snapshot, limit: int, *, descending: bool, disk: bool
     ) -> Window | None:
         """Return events of a range at one moment, from memory and, if allowed, from disk; None: the disk is needed."""
@@ -197,7 +197,8 @@ class Reader:
         if on_disk.empty:
             search_recent(snapshot, match, span, gather)
             return Window(gather.events, gather.stopped)
-        if descending and span.high > boundary and search_recent(snapshot, match, span.above(boundary), gather):
+        if descending and span.high > boundary:
+            search_recent(snapshot, match, span.above(boundary), gather)
             if gather.stopped is not None:
                 return Window(gather.events, gather.stopped)
         if not disk:
@@ -286,7 +287,7 @@ def _end(events: Sequence[bytes], span: Span, snapshot: Snapshot, request: PageR
     if span.high > snapshot.last_id:
         # All there is was seen: a tail from here need not look at it again. A bound beyond it still holds.
         end = snapshot.end
-        return end._replace(floor=span.low) if span.low > end.last_id + 1 else end
+        return Position(end.index, end.last_id, span.low) if span.low > end.last_id + 1 else end
     if events:
         return position_of(events[-1])
-    return request.start or START._replace(floor=span.low)
+    return request.start or Position(START.index, START.last_id, span.low)

@@ -11,12 +11,11 @@ import logging
 import os
 import random
 import threading
-from collections.abc import Callable
 from concurrent.futures import Future as ThreadFuture
 from typing import Final, TypeVar
 
 from audit.codec.commits import Commit
-from audit.codec.cursors import START, Position
+from audit.codec.cursors import Position
 from audit.codec.events import decode_event, event_index, event_value
 from audit.codec.segments import Segment
 from audit.codec.terms import Match, event_terms
@@ -27,7 +26,7 @@ from audit.log.handle import WAIT_S, Handle
 from audit.log.queue import AppendQueue, Pending, Receipts
 from audit.log.recent import Snapshot, search_recent
 from audit.log.wakeups import Wakeups
-from audit.model.errors import AuditError, DiskFull, OutcomeUnknown, StoreClosed, StoreCorrupt, Unavailable
+from audit.model.errors import AuditError, OutcomeUnknown, StoreClosed, StoreCorrupt, Unavailable
 from audit.model.event import Receipt
 from audit.model.ids import MAX_VALUE, RANDOM_BITS, EventId, format_id
 from audit.model.span import Span
@@ -64,7 +63,7 @@ class Room:
 class Sequencer:
     """The writer's thread and its state."""
 
-    def __init__(  # noqa: PLR0917 - the parts it is made of
+    def __init__(
         self,
         handle: Handle,
         wakeups: Wakeups,
@@ -191,7 +190,7 @@ class Sequencer:
         for pending in taken:
             try:
                 slots.append((pending, filling.add(pending.call)))
-            except AuditError as error:  # noqa: PERF203 - a conflict fails its own call only
+            except AuditError as error:
                 answers.append((pending, error))
         return filling, slots
 
@@ -338,7 +337,8 @@ class Sequencer:
         terms = []
         low, high = before.last_id + 1, found.first_id
         while low < high:
-            search = Search(_EVERYTHING, Span(low, min(high, MAX_VALUE + 1)), descending=False, limit=1000, max_bytes=1 << 24)
+            span = Span(low, min(high, MAX_VALUE + 1))
+            search = Search(_EVERYTHING, span, descending=False, limit=1000, max_bytes=1 << 24)
             events = storage.search(search, lambda: False).events
             if not events:
                 break
@@ -349,8 +349,8 @@ class Sequencer:
     def _fail_stale(self, held: list[Pending], cause: Exception) -> list[Pending]:
         """Fail the calls that have waited too long for a fenced store; return the others."""
         now = self._clock.monotonic_ms()
-        kept = []
-        stale = []
+        kept: list[Pending] = []
+        stale: list[Pending] = []
         for pending in held:
             pending.since_ms = pending.since_ms or now
             (stale if now - pending.since_ms >= WAIT_S * 1000 else kept).append(pending)
@@ -395,7 +395,7 @@ def _answer(answers: list[tuple[Pending, Receipts | AuditError]]) -> None:
     for loop, some in by_loop.items():
         try:
             loop.call_soon_threadsafe(_settle_all, some)
-        except RuntimeError:  # noqa: PERF203 - a closed loop has nobody left to tell
+        except RuntimeError:
             continue
 
 
@@ -421,6 +421,6 @@ def _settle(answer: tuple[Pending, Receipts | AuditError]) -> None:
 
 def _copy(error: AuditError) -> AuditError:
     made = error.__reduce__()
-    copied: AuditError = made[0](*made[1])  # type: ignore[operator, index]
+    copied: AuditError = made[0](*made[1])  # type: ignore[operator]
     copied.__cause__ = error.__cause__
     return copied

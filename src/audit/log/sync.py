@@ -27,7 +27,7 @@ E = TypeVar("E")
 
 
 class SyncAudit:
-    """An open log with blocking verbs. Each means what it means on `Audit`, where arguments and errors are described."""
+    """An open log with blocking verbs. Arguments and errors are those of `Audit`, and described there."""
 
     def __init__(self, core: LogCore) -> None:
         self._core = core

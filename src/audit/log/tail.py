@@ -1,7 +1,7 @@
 """Tails: history from a bound, then live, without end. A tail is a position and a wake-up, never a queue.
 
-`TailCore` is the tail without waiting: each step returns something to tell, or says that it must sleep or needs the disk;
-`log.tails` does the waiting, in an event loop or in a thread. There is no gap and no duplicate, because a step reads
+`TailCore` is the tail without waiting: each step returns something to tell, or says that it must sleep or needs the
+disk; `log.tails` does the waiting, in an event loop or in a thread. No gap and no duplicate, because a step reads
 everything from its position to the size of one snapshot, and sleeping compares the two under the publisher's lock.
 """
 
@@ -242,7 +242,7 @@ class TailCore:
     def _floored(self, position: Position) -> Position:
         """Return a position that still keeps out ids below the span."""
         if self._span.low > position.last_id + 1:
-            return position._replace(floor=self._span.low)
+            return Position(position.index, position.last_id, self._span.low)
         return position
 
     def _is_over(self, snapshot: Snapshot) -> bool:

@@ -1,4 +1,4 @@
-"""Waiting for a tail's next notice: `Tail` in an event loop, `SyncTail` in a thread. Dropping either frees it at once."""
+"""Waiting for a tail's next notice: `Tail` in an event loop, `SyncTail` in a thread. Dropping one frees it at once."""
 
 from __future__ import annotations
 

@@ -42,7 +42,7 @@ class TopicPage(NamedTuple):
     has_more: bool
 
 
-def list_topics(
+def list_topics(  # noqa: PLR0917 - the verb's own parameters come last
     handle: Handle, snapshot: Callable[[], Snapshot], store_id: str, topic: object, limit: object, cursor: object
 ) -> TopicPage:
     """Return the children of a topic, by name in UTF-8 order; blocks on the disk.
@@ -70,7 +70,7 @@ def list_topics(
         if children is not None:
             break
     kept = children[:most]
-    rows = [TopicCount((*parent, c.segment), c.events, EventId(format_id(c.first_id)), EventId(format_id(c.last_id))) for c in kept]
+    rows = [TopicCount((*parent, c.segment), c.events, format_id(c.first_id), format_id(c.last_id)) for c in kept]
     name = kept[-1].segment if kept else after
     return TopicPage(rows, encode_name_cursor(digest, name), len(children) > most)
 

@@ -266,9 +266,7 @@ class AsyncVerbs:
         return await asyncio.get_running_loop().run_in_executor(self._core.executor, work)
 
 
-def _first_of(
-    many: asyncio.Future[list[Receipt]], loop: asyncio.AbstractEventLoop
-) -> asyncio.Future[Receipt]:
+def _first_of(many: asyncio.Future[list[Receipt]], loop: asyncio.AbstractEventLoop) -> asyncio.Future[Receipt]:
     one: asyncio.Future[Receipt] = loop.create_future()
 
     def done(settled: asyncio.Future[Any]) -> None:

@@ -148,7 +148,7 @@ def _wake(sleepers: set[Sleeper]) -> None:
     for loop, some in by_loop.items():
         try:
             loop.call_soon_threadsafe(_wake_all, some)
-        except RuntimeError:  # noqa: PERF203 - a closed loop has nobody left to wake
+        except RuntimeError:
             continue
 
 

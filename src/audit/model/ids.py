@@ -13,7 +13,6 @@ from typing import Final, NewType
 from audit.model.errors import InvalidParameter
 
 __all__ = [
-    "value_of",
     "MAX_TIMESTAMP_MS",
     "MAX_VALUE",
     "RANDOM_BITS",
@@ -24,6 +23,7 @@ __all__ = [
     "parse_id",
     "recorded_at",
     "timestamp_ms",
+    "value_of",
 ]
 
 EventId = NewType("EventId", str)

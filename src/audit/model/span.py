@@ -100,10 +100,11 @@ def _milliseconds(bound: object, parameter: str) -> int:
     if isinstance(bound, int):
         return bound
     if isinstance(bound, str):
+        text = bound
         try:
-            bound = msgspec.convert(bound, datetime)
+            bound = msgspec.convert(text, datetime)
         except (msgspec.ValidationError, UnicodeEncodeError) as error:
-            problem = f"{bound[:64]!r} is neither an event id nor an RFC 3339 time"
+            problem = f"{text[:64]!r} is neither an event id nor an RFC 3339 time"
             raise InvalidParameter(parameter, problem) from error
     if not isinstance(bound, datetime):
         raise InvalidParameter(parameter, f"must be an id, a time or milliseconds, got {bound!r:.60}")
@@ -119,6 +120,8 @@ def check_order(order: str) -> Order:
     Raises:
         InvalidParameter: it is neither.
     """
-    if order == "asc" or order == "desc":  # noqa: PLR1714 - the type checker narrows this form only
-        return order
+    if order == "asc":
+        return "asc"
+    if order == "desc":
+        return "desc"
     raise InvalidParameter("order", f"must be asc or desc, got {order!r:.40}")

@@ -1,4 +1,4 @@
-"""The LevelDB binding of this interpreter: plyvel up to CPython 3.11, plyvel-next from 3.12 on. Nobody else imports them."""
+"""The LevelDB binding of this interpreter: plyvel up to CPython 3.11, plyvel-next from 3.12 on. Imported here only."""
 
 from __future__ import annotations
 

@@ -118,12 +118,12 @@ class _Check:
         self.findings.append(Finding(record, problem))
 
     def _records(self, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
-        with closing(self._database.raw_iterator(verify_checksums=True)) as iterator:
-            with self._noting(f"records {prefix!r}"):
-                iterator.seek(prefix)
-                while iterator.valid() and iterator.key().startswith(prefix):
-                    yield iterator.key(), iterator.value()
-                    iterator.next()
+        iterator = self._database.raw_iterator(verify_checksums=True)
+        with closing(iterator), self._noting(f"records {prefix!r}"):
+            iterator.seek(prefix)
+            while iterator.valid() and iterator.key().startswith(prefix):
+                yield iterator.key(), iterator.value()
+                iterator.next()
 
     def segments(self) -> None:
         """Check every sealed segment: directory, chunks, events, posting lists."""

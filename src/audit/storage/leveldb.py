@@ -14,8 +14,8 @@ from typing import Any, Final
 
 from cachetools import LRUCache
 
-from audit.codec.commits import Commit, commit_key, decode_commit, encode_claims, encode_commit
 from audit.codec.checksum import seal_record
+from audit.codec.commits import Commit, commit_key, decode_commit, encode_claims, encode_commit
 from audit.codec.events import event_value
 from audit.codec.keys import (
     COMMIT,
@@ -100,7 +100,9 @@ def open_store(path: Path, options: StoreOptions) -> LevelDBStorage:
         Unavailable: the disk can't be read, or is too full for LevelDB's recovery.
     """
     if not (path / "CURRENT").is_file():
-        problem = "its CURRENT file is missing: restore it from a backup" if path.is_dir() else "there is no such directory"
+        problem = (
+            "its CURRENT file is missing: restore it from a backup" if path.is_dir() else "there is no such directory"
+        )
         raise StoreMissing(f"{path} holds no store: {problem}")
     try:
         database = plyvel.DB(
@@ -154,6 +156,7 @@ class LevelDBStorage:
         return self._meta
 
     def load(self) -> Head:
+        """See `Storage.load`."""
         with self._gate, _reading(), closing(self._database.raw_iterator(verify_checksums=True)) as iterator:
             first_index, last_id = _sealed_end(iterator)
             commits: list[tuple[bytes, Commit]] = []
@@ -171,6 +174,7 @@ class LevelDBStorage:
         return Head(first_index, last_id, commits)
 
     def append(self, batch: Batch) -> None:
+        """See `Storage.append`."""
         with self._gate:
             layout = self._meta.layout
             counts: dict[Topic, tuple[int, int, int]] = {}
@@ -193,6 +197,7 @@ class LevelDBStorage:
             self._counts.update(counts)
 
     def claims(self, digests: Sequence[bytes]) -> dict[bytes, KnownClaim]:
+        """See `Storage.claims`."""
         found = {}
         with self._gate, _reading():
             for digest in digests:
@@ -203,14 +208,17 @@ class LevelDBStorage:
         return found
 
     def search(self, search: Search, expired: Callable[[], bool]) -> Found:
+        """See `Storage.search`."""
         with self._read() as reader:
             return reader.search(search, expired)
 
     def get(self, event_id: int) -> bytes | None:
+        """See `Storage.get`."""
         with self._read() as reader:
             return reader.get(event_id)
 
     def children(self, parent: Topic, after: str, limit: int) -> list[ChildCount]:
+        """See `Storage.children`."""
         prefix = prefix_of_children(parent)
         found: list[ChildCount] = []
         with self._gate, _reading(), closing(self._database.raw_iterator(verify_checksums=True)) as iterator:
@@ -225,10 +233,13 @@ class LevelDBStorage:
         return found
 
     def topic_counts(self, topics: Sequence[Topic]) -> list[ChildCount | None]:
+        """See `Storage.topic_counts`."""
         with self._gate, _reading():
-            return [None if (count := self._read_count(topic)) is None else ChildCount(topic[-1], *count) for topic in topics]
+            counts = [self._read_count(topic) for topic in topics]
+        return [count and ChildCount(topic[-1], *count) for topic, count in zip(topics, counts, strict=True)]
 
     def close(self) -> None:
+        """See `Storage.close`."""
         if self._gate.shut():
             self._database.close()
 

@@ -10,11 +10,19 @@ from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from audit.codec.cursors import Position
 from audit.codec.checksum import open_record
+from audit.codec.cursors import Position
 from audit.codec.events import event_id_text
 from audit.codec.keys import CHUNK, SEGMENT, describe, id_key
-from audit.codec.segments import Directory, Layout, block_events, chunk_blocks, decode_block, decode_directory, pick_events
+from audit.codec.segments import (
+    Directory,
+    Layout,
+    block_events,
+    chunk_blocks,
+    decode_block,
+    decode_directory,
+    pick_events,
+)
 from audit.model.errors import StoreCorrupt
 from audit.model.ids import format_id
 from audit.storage.blockcache import BlockCache

@@ -8,7 +8,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 
-from audit.codec.commits import Commit, commit_key, decode_commit, encode_commit
+from audit.codec.commits import commit_key, decode_commit, encode_commit
 from audit.codec.cursors import Position
 from audit.codec.events import decode_event, event_index, event_value
 from audit.codec.segments import Layout, Segment
@@ -44,12 +44,14 @@ class MemoryStorage:
         return self._disk.meta
 
     def load(self) -> Head:
+        """See `Storage.load`."""
         self._check_open()
         sealed = self._disk.sealed
         commits = [(key, decode_commit(key, record)) for key, record in sorted(self._disk.commits.items())]
         return Head(len(sealed), sealed[-1][0] if sealed else -1, commits)
 
     def append(self, batch: Batch) -> None:
+        """See `Storage.append`."""
         self._check_open()
         with self._lock:
             disk = self._disk
@@ -80,10 +82,12 @@ class MemoryStorage:
             )
 
     def claims(self, digests: Sequence[bytes]) -> dict[bytes, KnownClaim]:
+        """See `Storage.claims`."""
         self._check_open()
         return {digest: self._disk.claims[digest] for digest in digests if digest in self._disk.claims}
 
     def search(self, search: Search, expired: Callable[[], bool]) -> Found:
+        """See `Storage.search`."""
         self._check_open()
         any_of, all_of = set(search.match.any_of), set(search.match.all_of)
         found: list[bytes] = []
@@ -105,16 +109,19 @@ class MemoryStorage:
         return Found(found, None)
 
     def get(self, event_id: int) -> bytes | None:
+        """See `Storage.get`."""
         self._check_open()
         return next((event for known, event, _ in self._disk.sealed if known == event_id), None)
 
     def children(self, parent: Topic, after: str, limit: int) -> list[ChildCount]:
+        """See `Storage.children`."""
         self._check_open()
         nodes = {topic for _, _, terms in self._disk.sealed for term in terms if (topic := topic_of_term(term))}
         names = sorted({node[-1] for node in nodes if node[:-1] == parent and node[-1] > after}, key=str.encode)
         return [count for count in self.topic_counts([(*parent, name) for name in names[:limit]]) if count]
 
     def topic_counts(self, topics: Sequence[Topic]) -> list[ChildCount | None]:
+        """See `Storage.topic_counts`."""
         self._check_open()
         counts: list[ChildCount | None] = []
         for topic in topics:
@@ -124,6 +131,7 @@ class MemoryStorage:
         return counts
 
     def close(self) -> None:
+        """See `Storage.close`."""
         self._closed = True
 
     def _check_open(self) -> None:

@@ -13,7 +13,15 @@ from audit.codec.keys import META, RECEIPT, describe
 from audit.model.errors import StoreCorrupt, StoreFormat
 from audit.storage.port import FORMAT, KnownClaim, StoreMeta
 
-__all__ = ["decode_count", "decode_meta", "decode_receipt", "encode_count", "encode_meta", "encode_receipt", "receipt_key"]
+__all__ = [
+    "decode_count",
+    "decode_meta",
+    "decode_receipt",
+    "encode_count",
+    "encode_meta",
+    "encode_receipt",
+    "receipt_key",
+]
 
 _COUNT: Final = struct.Struct("<Q16s16s")
 _RECEIPT: Final = struct.Struct(f"<{DIGEST_BYTES}s16sQHB")
