@@ -150,6 +150,15 @@ def test_full_device_is_a_line_and_not_a_trace(audit: Program) -> None:
     assert result.stderr == b"error: No space left on device\n"
 
 
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_command_works_without_standard_streams(audit: Program, closed: str) -> None:
+    audit.create()
+    command = f'exec "$0" -m audit append --topic a {closed}'
+    result = subprocess.run(["sh", "-c", command, AUDIT[0]], capture_output=True, env=audit.env, check=False)
+    assert (result.returncode, result.stderr) == (0, b"")
+    assert len(audit.stored()) == 1
+
+
 def test_help_needs_no_store(audit: Program) -> None:
     assert b"Exit codes: 0" in audit("--help").stdout
     assert b"Usage: audit" in audit(code=2).stdout

@@ -14,6 +14,7 @@ from audit.codec.terms import event_terms
 from audit.model.errors import StoreCorrupt
 
 __all__ = [
+    "CALL_KEY_MS",
     "DIGEST_BYTES",
     "Claim",
     "Commit",
@@ -25,6 +26,8 @@ __all__ = [
 ]
 
 DIGEST_BYTES: Final = 16
+CALL_KEY_MS: Final = 7 * 24 * 3_600_000
+"""A call's key is kept for 7 days; an event's as long as the event."""
 _HEAD: Final = struct.Struct("<QII")
 _CLAIM: Final = struct.Struct(f"<B{DIGEST_BYTES}s{DIGEST_BYTES}sHH")
 

@@ -4,7 +4,7 @@
     C  id of first event     a commit not yet sealed
     I  key's digest          where an idempotency key's events are
     K  segment id            the idempotency keys of a segment's events
-    M  name                  metadata: format, store id, bounds
+    M  name                  metadata: format, store id, bounds; how far call keys have expired
     P  term, segment id      posting list
     S  segment id            a segment's directory
     T  parent, child         events of a sealed topic, counted
@@ -25,6 +25,7 @@ __all__ = [
     "CHUNK",
     "COMMIT",
     "END",
+    "EXPIRED",
     "ID_BYTES",
     "META",
     "POSTING",
@@ -45,6 +46,7 @@ COMMIT: Final = b"C"
 RECEIPT: Final = b"I"
 SEGMENT_RECEIPTS: Final = b"K"
 META: Final = b"Mformat"
+EXPIRED: Final = b"Mexpired"
 POSTING: Final = b"P"
 SEGMENT: Final = b"S"
 TOPIC: Final = b"T"

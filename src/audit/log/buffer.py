@@ -1,8 +1,8 @@
-"""Events of one recording that wait for the log, bounded, in order. What finds no room is counted and that recorded.
+"""Events that wait for the log, of all recordings that may not fail: bounded, and in the order they were dispatched.
 
 One call is on its way at a time, with all that gathered since the one before; only so does a retry keep the order. It
 waits for room inside the log's own queue, and after a failure for the alarm: nothing is polled. Every event has an
-idempotency key, so a retry after an unknown outcome makes no duplicate.
+idempotency key, so a retry after an unknown outcome makes no duplicate. What finds no room is counted.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections import deque
+from collections import Counter, deque
+from collections.abc import Iterable
 from concurrent.futures import Future
 from typing import Final, NamedTuple, Protocol
 
@@ -22,10 +23,12 @@ from audit.log.queue import COMMIT_BYTES, COMMIT_EVENTS, Receipts
 from audit.model.errors import AuditError, Conflict, InvalidParameter, OutcomeUnknown, StoreClosed, StoreForked
 from audit.storage.forks import abandon_after_fork
 
-__all__ = ["BUFFER_BYTES", "BUFFER_EVENTS", "Buffer", "Names", "Put"]
+__all__ = ["BUFFER_BYTES", "BUFFER_EVENTS", "Buffer", "Names", "Put", "Share", "refuse"]
 
 BUFFER_EVENTS: Final = 10_000
+"""Events that one recording may have waiting."""
 BUFFER_BYTES: Final = 64 * 1024 * 1024
+"""Encoded bytes of all that wait."""
 _RETRY_S: Final = (0.05, 0.1, 0.25, 0.5, 1.0)
 _log = logging.getLogger("audit")
 
@@ -43,6 +46,11 @@ class Put(Protocol):
         ...
 
 
+def refuse(call: PreparedCall, *, wait: bool) -> Future[Receipts]:  # noqa: ARG001
+    """Stand in for the log, once it is closed, for whoever outlives it."""
+    raise StoreClosed("the log is closed")
+
+
 class Names(NamedTuple):
     """What a recording is called in what is recorded and logged about it."""
 
@@ -53,28 +61,50 @@ class Names(NamedTuple):
         return f"{self.event_type} of {self.source}"
 
 
+class Share:
+    """One recording's part of the buffer. Belongs to the buffer's lock."""
+
+    __slots__ = ("events", "gap", "max_events", "names", "warned")
+
+    def __init__(self, names: Names, max_events: int) -> None:
+        self.names = names
+        self.max_events = max_events
+        self.events = 0
+        self.gap: _Gap | None = None
+        self.warned = False
+
+
+class _Item(NamedTuple):
+    share: Share
+    call: PreparedCall
+
+
 class _Gap:
-    """Events in a row that were dropped, in the place where they are missing."""
+    """Events of one share, in a row, that were dropped; stands where they are missing."""
 
-    __slots__ = ("count", "first_ms", "last_ms")
+    __slots__ = ("count", "first_ms", "last_ms", "share")
 
-    def __init__(self, now_ms: int) -> None:
+    def __init__(self, share: Share, now_ms: int) -> None:
+        self.share = share
         self.count = 0
         self.first_ms = self.last_ms = now_ms
 
+    def record(self) -> _Item:
+        """Return what is recorded about it; it does not grow from now on."""
+        self.share.gap = None
+        return _Item(self.share, dropped(*self.share.names, self.count, self.first_ms, self.last_ms))
+
 
 class Buffer:
-    """The waiting events of one recording. Any thread may add; answers come in the writer's thread."""
+    """What waits. Any thread may add; answers come in the writer's thread."""
 
-    def __init__(self, names: Names, put: Put, alarm: Alarm, clock: Clock, max_events: int) -> None:
-        self._names = names
+    def __init__(self, put: Put, clock: Clock) -> None:
         self._put = put
-        self._alarm = alarm
         self._clock = clock
-        self._max_events = max_events
+        self._alarm = Alarm()
         self._changed = threading.Condition()
-        self._waiting: deque[PreparedCall | _Gap] = deque()
-        self._under_way: list[PreparedCall] = []
+        self._waiting: deque[_Item | _Gap] = deque()
+        self._under_way: list[_Item] = []
         """What is in the log's queue, or waits for the alarm to go there again."""
         self._queued = False
         self._size_bytes = 0
@@ -83,41 +113,43 @@ class Buffer:
         self._closing = False
         self._hopeless = False
         self._ended: AuditError | None = None
-        self._warned = False
         abandon_after_fork(self)
 
     def __len__(self) -> int:
         with self._changed:
             return len(self._waiting) + len(self._under_way)
 
-    def add(self, call: PreparedCall) -> None:
+    def add(self, share: Share, call: PreparedCall) -> None:
         """Take a call of one event; never waits, never fails.
 
-        When the buffer is full the event is dropped; when the log is closed, it is lost and the loss logged.
+        When the buffer is full the event is dropped; once the log is closed it is lost, and the loss logged.
         """
         if self._closing or self._ended is not None:
-            if not self._warned:
-                self._warned = True
-                _log.error("%s, dispatched after the log was closed, is lost, as is what follows", self._names)
+            if not share.warned:
+                share.warned = True
+                _log.error("%s, dispatched after the log was closed, is lost, as is what follows", share.names)
             return
         with self._changed:
-            full = len(self._waiting) + len(self._under_way) >= self._max_events
-            if full or self._size_bytes + call.size_bytes > BUFFER_BYTES:
-                self._drop()
+            if share.events >= share.max_events or self._size_bytes + call.size_bytes > BUFFER_BYTES:
+                self._drop(share)
             else:
-                self._waiting.append(call)
-                self._size_bytes += call.size_bytes
+                self._waiting.append(_Item(share, call))
+                self._count(share, 1, call)
+                share.gap = None
             if not self._under_way:
                 self._send_next()
 
-    def _drop(self) -> None:
+    def _count(self, share: Share, events: int, call: PreparedCall) -> None:
+        share.events += events
+        self._size_bytes += events * call.size_bytes
+
+    def _drop(self, share: Share) -> None:
         now_ms = self._clock.wall_ms()
-        gap = self._waiting[-1] if self._waiting else None
-        if not isinstance(gap, _Gap):
-            gap = _Gap(now_ms)
-            self._waiting.append(gap)
-        gap.count += 1
-        gap.last_ms = now_ms
+        if share.gap is None:
+            share.gap = _Gap(share, now_ms)
+            self._waiting.append(share.gap)
+        share.gap.count += 1
+        share.gap.last_ms = now_ms
 
     # -- sending, under the lock -----------------------------------------------------------------------------------
 
@@ -126,15 +158,15 @@ class Buffer:
         limit = 1 if self._one_by_one else COMMIT_EVENTS
         size = 0
         while self._waiting and len(self._under_way) < limit:
-            call = self._waiting[0]
-            if isinstance(call, _Gap):
-                call = dropped(*self._names, call.count, call.first_ms, call.last_ms)
-                self._size_bytes += call.size_bytes
-                self._waiting[0] = call
-            if self._under_way and size + call.size_bytes > COMMIT_BYTES:
+            item = self._waiting[0]
+            if isinstance(item, _Gap):
+                item = item.record()
+                self._waiting[0] = item
+                self._count(item.share, 1, item.call)
+            if self._under_way and size + item.call.size_bytes > COMMIT_BYTES:
                 break
-            size += call.size_bytes
-            self._under_way.append(call)
+            size += item.call.size_bytes
+            self._under_way.append(item)
             self._waiting.popleft()
         if self._under_way:
             self._send()
@@ -143,8 +175,8 @@ class Buffer:
 
     def _send(self) -> None:
         """Send what is under way, for the first time or again."""
-        events = [event for call in self._under_way for event in call.events]
-        size = sum(call.size_bytes for call in self._under_way)
+        events = [event for item in self._under_way for event in item.call.events]
+        size = sum(item.call.size_bytes for item in self._under_way)
         try:
             future = self._put(PreparedCall(events, size, None, b"", keyed=True), wait=True)
         except AuditError as error:
@@ -165,7 +197,7 @@ class Buffer:
             if error is None:
                 self._committed()
             elif self._ended is not None:
-                self._lose(error)
+                self._lose_under_way(error)
             elif isinstance(error, (InvalidParameter, Conflict)):
                 self._refused(error)
             elif isinstance(error, (StoreClosed, StoreForked)):
@@ -175,43 +207,47 @@ class Buffer:
                 self._hopeless = True
                 self._changed.notify_all()
             else:
-                delay_s = _RETRY_S[min(self._failures, len(_RETRY_S) - 1)]
-                if not self._failures:
-                    _log.warning("%s: %d events wait for the log: %s", self._names, len(self), error)
-                self._failures += 1
-                self._alarm.set(delay_s, self._send_again)
+                self._wait_and_retry(error)
+
+    def _wait_and_retry(self, error: BaseException) -> None:
+        if not self._failures:
+            _log.warning("%d recorded events wait for the log: %s", len(self), error)
+        delay_s = _RETRY_S[min(self._failures, len(_RETRY_S) - 1)]
+        self._failures += 1
+        self._alarm.set(delay_s, self._send_again)
 
     def _committed(self) -> None:
         self._failures = 0
         self._one_by_one = max(0, self._one_by_one - 1)
-        self._size_bytes -= sum(call.size_bytes for call in self._under_way)
+        for share, call in self._under_way:
+            self._count(share, -1, call)
         self._under_way = []
         if self._ended is None:
             self._send_next()
 
     def _refused(self, error: Exception) -> None:
         """One event is at fault, and only its key can be: alone, it is replaced by the record of its rejection."""
-        calls = self._under_way
-        self._under_way = []
-        if len(calls) > 1:
-            self._one_by_one = len(calls)
-            self._waiting.extendleft(reversed(calls))
+        items, self._under_way = self._under_way, []
+        if len(items) > 1:
+            self._one_by_one = len(items)
+            self._waiting.extendleft(reversed(items))
             self._send_next()
             return
-        record = rejected(*self._names, error)
-        self._size_bytes += record.size_bytes - calls[0].size_bytes
-        self._under_way = [record]
+        share, call = items[0]
+        record = rejected(*share.names, error)
+        self._count(share, -1, call)
+        self._count(share, 1, record)
+        self._under_way = [_Item(share, record)]
         self._send()
 
     # -- closing ---------------------------------------------------------------------------------------------------
 
-    def begin_close(self) -> None:
-        """Take no event from now on, and give up where the log is unavailable rather than busy."""
+    def close(self, timeout_s: float) -> None:
+        """Take nothing from now on, and commit what waits, giving up where the log is unavailable rather than busy."""
+        until_s = time.monotonic() + timeout_s
         with self._changed:
             self._closing = True
-
-    def finish_close(self, until_s: float) -> None:
-        """Wait until all is committed, but not where that is hopeless, nor beyond a moment of the monotonic clock."""
+        self._alarm.hasten()
         with self._changed:
             self._changed.wait_for(
                 lambda: not self._under_way or self._hopeless or self._ended is not None,
@@ -219,22 +255,28 @@ class Buffer:
             )
             if self._ended is None:
                 self._end(StoreClosed("the log is closed"))
+            self._put = refuse
+        self._alarm.close()
 
     def _end(self, error: AuditError) -> None:
         """Give up what waits; what is in the log's queue is still answered."""
         self._ended = error
-        lost = sum(call.count if isinstance(call, _Gap) else 1 for call in self._waiting)
+        self._lose(self._waiting, error)
         self._waiting.clear()
-        if lost:
-            _log.error("%s: %d events were still buffered when the log closed, and are lost", self._names, lost)
-        if self._under_way and not self._queued:
-            self._lose(error)
+        if not self._queued:
+            self._lose_under_way(error)
         self._changed.notify_all()
 
-    def _lose(self, error: BaseException) -> None:
-        lost = len(self._under_way)
+    def _lose_under_way(self, error: BaseException) -> None:
+        self._lose(self._under_way, error)
         self._under_way = []
-        _log.error("%s: %d events were under way when the log closed, and are lost: %s", self._names, lost, error)
+
+    def _lose(self, items: Iterable[_Item | _Gap], error: BaseException) -> None:
+        lost: Counter[Names] = Counter()
+        for item in items:
+            lost[item.share.names] += item.count if isinstance(item, _Gap) else 1
+        for names, count in lost.items():
+            _log.error("%s: %d events were not committed when the log closed, and are lost: %s", names, count, error)
 
     def abandon(self) -> None:
         """In a forked child: take nothing, without asking for the lock."""

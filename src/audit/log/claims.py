@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Final, NamedTuple
 
-from audit.codec.commits import Claim
+from audit.codec.commits import CALL_KEY_MS, Claim
 from audit.codec.events import event_value
 from audit.codec.segments import Segment
 from audit.log.prepare import Prepared, PreparedCall
@@ -18,10 +18,7 @@ from audit.model.event import Receipt
 from audit.model.ids import RANDOM_BITS, EventId, format_id
 from audit.storage.port import KnownClaim
 
-__all__ = ["CALL_KEY_MS", "Filling", "claims_of_segment", "digests_of"]
-
-CALL_KEY_MS: Final = 7 * 24 * 3_600_000
-"""A call's key is kept for 7 days; an event's as long as the event."""
+__all__ = ["Filling", "claims_of_segment", "digests_of"]
 
 Slot = Receipt | int
 """An old receipt, or an offset among the new events of the commit."""

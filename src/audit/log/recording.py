@@ -7,17 +7,16 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
 from collections.abc import Callable
 from concurrent.futures import Future
+from functools import partial
 from types import TracebackType
 from typing import Any, Final, Literal, Self, TypeVar, get_args
 from weakref import WeakSet
 
 import msgspec
 
-from audit.log.alarm import Alarm
-from audit.log.buffer import BUFFER_EVENTS, Buffer, Names, Put
+from audit.log.buffer import BUFFER_EVENTS, Buffer, Names, Put, Share, refuse
 from audit.log.clock import Clock
 from audit.log.handle import WAIT_S
 from audit.log.incidents import new_key, rejected
@@ -46,7 +45,10 @@ class Recording:
     A context manager, which stops it at the end. Nobody has to keep it.
     """
 
-    def __init__(self, names: Names, mapper: Mapper[Any], put: Put, buffer: Buffer | None) -> None:
+    def __init__(
+        self, names: Names, mapper: Mapper[Any], put: Put, buffer: Callable[[PreparedCall], None] | None
+    ) -> None:
+        """Take where events go: to the log itself, or, if there is one, to a buffer."""
         self._names = names
         self._mapper: Mapper[Any] | None = mapper
         self._put = put
@@ -84,7 +86,7 @@ class Recording:
 
     def end(self) -> None:
         """Let go of the log, which is closing; a dispatch that must not be lost fails from now on."""
-        self._put = _closed
+        self._put = refuse
 
     def _handle(self, event: object) -> Future[Any] | None:
         put = self._put  # read before the mapper: a recording stopped meanwhile has none, one that ended still has
@@ -99,7 +101,7 @@ class Recording:
         except Exception as error:  # noqa: BLE001 - a mapper is foreign code, and must not hurt the domain
             return self._reject(type(event), error, put)
         if self._buffer is not None:
-            self._buffer.add(call)
+            self._buffer(call)
             return None
         # Not waiting for room: dispatches that nobody awaits could fill the memory.
         return put(call, wait=False)
@@ -116,7 +118,7 @@ class Recording:
         try:
             record = rejected(self._names.source, name_of(event_type), error)
             if self._buffer is not None:
-                self._buffer.add(record)
+                self._buffer(record)
                 return None
             recorded = put(record, wait=False)
         except Exception:  # noqa: BLE001 - the domain is not to hear of it, whatever it is
@@ -139,12 +141,9 @@ class Recordings:
 
     def __init__(self, put: Put, clock: Clock) -> None:
         self._put = put
-        self._clock = clock
-        self._alarm = Alarm()
         self._lock = threading.RLock()
         self._live: WeakSet[Recording] = WeakSet()
-        # Weak as well: a buffer that holds anything is held by the queue or by the alarm.
-        self._buffers: WeakSet[Buffer] = WeakSet()
+        self._buffer = Buffer(put, clock)
         self._closed = False
 
     def __len__(self) -> int:
@@ -173,7 +172,7 @@ class Recordings:
         buffer = None
         if mode == "buffer":
             max_events = _check_bound(BUFFER_EVENTS if buffer_events is None else buffer_events)
-            buffer = Buffer(names, self._put, self._alarm, self._clock, max_events)
+            buffer = partial(self._buffer.add, Share(names, max_events))
         elif buffer_events is not None:
             raise InvalidParameter("buffer_events", 'is of mode "buffer" only')
         recording = Recording(names, mapper, self._put, buffer)
@@ -181,8 +180,6 @@ class Recordings:
             if self._closed:
                 raise StoreClosed("the log is closed")
             self._live.add(recording)
-            if buffer is not None:
-                self._buffers.add(buffer)
         recording.attach(source, event_type)
         return recording
 
@@ -192,16 +189,10 @@ class Recordings:
             if self._closed:
                 return
             self._closed = True
-            recordings, buffers = list(self._live), list(self._buffers)
-        for recording in recordings:
+            live = list(self._live)
+        for recording in live:
             recording.end()
-        for buffer in buffers:
-            buffer.begin_close()
-        self._alarm.hasten()
-        until_s = time.monotonic() + WAIT_S
-        for buffer in buffers:
-            buffer.finish_close(until_s)
-        self._alarm.close()
+        self._buffer.close(WAIT_S)
 
 
 def name_of(kind: type[Any]) -> str:
@@ -213,7 +204,3 @@ def _check_bound(value: object) -> int:
     if isinstance(value, int) and not isinstance(value, bool) and value >= 1:
         return value
     raise InvalidParameter("buffer_events", f"must be an integer of at least 1, got {value!r:.40}")
-
-
-def _closed(call: PreparedCall, *, wait: bool) -> Future[Receipts]:  # noqa: ARG001 - stands in for `Put`
-    raise StoreClosed("the log is closed")

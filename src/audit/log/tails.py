@@ -214,6 +214,6 @@ class SyncTail:
             sleeper.wake()
 
 
-def _check_max_events(max_events: int) -> None:
+def _check_max_events(max_events: object) -> None:
     if not isinstance(max_events, int) or not 1 <= max_events <= BATCH_EVENTS:
         raise InvalidParameter("max_events", f"must be 1-{BATCH_EVENTS}, got {max_events!r:.40}")

@@ -20,6 +20,7 @@ from audit.codec.keys import (
     CHUNK,
     COMMIT,
     END,
+    EXPIRED,
     ID_BYTES,
     META,
     POSTING,
@@ -203,11 +204,13 @@ class _Check:
         record = self._database.get(key, verify_checksums=True)
         if record is None:
             return
+        expired = self._database.get(EXPIRED, verify_checksums=True) or b""
         for claim in decode_claims(open_record(key, record)):
             if claim.position >= len(events):
                 self._note(describe(key), f"names position {claim.position} of {len(events)} events")
                 continue
-            self._receipts[claim.digest] = _receipt(claim, events, directory.first_index)
+            if not (claim.of_call and segment <= expired):
+                self._receipts[claim.digest] = _receipt(claim, events, directory.first_index)
 
     def head(self) -> None:
         """Check the commits that are not sealed."""

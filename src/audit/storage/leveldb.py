@@ -20,6 +20,7 @@ from audit.codec.events import event_value
 from audit.codec.keys import (
     COMMIT,
     END,
+    EXPIRED,
     META,
     POSTING,
     SEGMENT,
@@ -42,6 +43,7 @@ from audit.model.errors import (
 from audit.model.topic import Topic
 from audit.storage.blockcache import BlockCache
 from audit.storage.driver import plyvel
+from audit.storage.expiry import Expired, find_expired
 from audit.storage.forks import abandon_after_fork
 from audit.storage.fsck import Report, check_database
 from audit.storage.gate import Gate
@@ -63,6 +65,7 @@ __all__ = ["LevelDBStorage", "create_store", "open_store"]
 _TABLE_BYTES: Final = 8 * 1024 * 1024
 _BLOCK_BYTES: Final = 1024
 _COUNT_CACHE: Final = 16_384
+_NOTHING_EXPIRED: Final = Expired([], None)
 
 
 def create_store(path: Path, store_id: str, layout: Layout = Layout()) -> StoreMeta:  # noqa: B008 - immutable
@@ -178,12 +181,19 @@ class LevelDBStorage:
         with self._gate:
             layout = self._meta.layout
             counts: dict[Topic, tuple[int, int, int]] = {}
+            expired = _NOTHING_EXPIRED
             for segment in batch.sealed:
                 self._add_counts(segment, counts)
+            if batch.sealed:
+                with _reading():
+                    expired = find_expired(self._database, event_value(batch.sealed[-1].events[-1]))
             try:
                 with self._database.write_batch(sync=True) as puts:
-                    for key in batch.dropped:
+                    # Before the receipts of this commit: one of them may use an expired key again.
+                    for key in (*batch.dropped, *expired.keys):
                         puts.delete(key)
+                    if expired.through is not None:
+                        puts.put(EXPIRED, expired.through)
                     for segment in batch.sealed:
                         _put_segment(puts, segment, layout)
                     for topic, count in counts.items():
