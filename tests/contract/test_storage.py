@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from audit import Actor, NewEvent, StoreClosed, Target
+from audit import Actor, AuditError, NewEvent, StoreClosed, Target
 from audit.codec.cursors import Position
 from audit.codec.events import decode_event, event_index, event_value
 from audit.codec.segments import Layout
@@ -80,6 +80,9 @@ class Full(NamedTuple):
     stored: list[bytes]
     terms: list[frozenset[bytes]]
     unsealed: list[bytes]
+
+    def __repr__(self) -> str:
+        return f"Full({len(self.stored)} sealed events)"
 
     def expected(self, match: Match, span: Span, *, descending: bool) -> list[bytes]:
         found = [
@@ -346,7 +349,11 @@ def test_readers_beside_the_writer_see_whole_commits_in_order(opener: Callable[[
     def read(*, descending: bool) -> None:
         seen = 0
         while not done.is_set():
-            found = storage.search(Search(match, EVERYTHING, descending, UNBOUNDED, UNBOUNDED), never)
+            try:
+                found = storage.search(Search(match, EVERYTHING, descending, UNBOUNDED, UNBOUNDED), never)
+            except AuditError as error:
+                problems.append(repr(error))
+                return
             indexes = [event_index(raw) for raw in found.events]
             indexes = indexes[::-1] if descending else indexes
             if indexes != list(range(0, 2 * len(indexes), 2)) or len(indexes) < seen:

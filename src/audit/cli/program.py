@@ -66,7 +66,7 @@ def main() -> NoReturn:
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         # Started with a stream closed (`>&-`), a file of the store would get its descriptor, and what is written there.
         if getattr(sys, name) is None:
-            setattr(sys, name, Path(os.devnull).open(mode))
+            setattr(sys, name, Path(os.devnull).open(mode))  # noqa: SIM115 - for as long as the process lives
     for stream in (sys.stdout, sys.stderr):
         # A terminal of another encoding gets escapes for what it can't show, not a failure half-way.
         if isinstance(stream, TextIOWrapper):

@@ -77,6 +77,8 @@ class Share:
 class _Item(NamedTuple):
     share: Share
     call: PreparedCall
+    events: int = 1
+    """Events of the share that it takes the place of."""
 
 
 class _Gap:
@@ -92,7 +94,7 @@ class _Gap:
     def record(self) -> _Item:
         """Return what is recorded about it; it does not grow from now on."""
         self.share.gap = None
-        return _Item(self.share, dropped(*self.share.names, self.count, self.first_ms, self.last_ms))
+        return _Item(self.share, dropped(*self.share.names, self.count, self.first_ms, self.last_ms), 0)
 
 
 class Buffer:
@@ -133,15 +135,19 @@ class Buffer:
             if share.events >= share.max_events or self._size_bytes + call.size_bytes > BUFFER_BYTES:
                 self._drop(share)
             else:
-                self._waiting.append(_Item(share, call))
-                self._count(share, 1, call)
                 share.gap = None
+                self._waiting.append(self._counted(_Item(share, call)))
             if not self._under_way:
                 self._send_next()
 
-    def _count(self, share: Share, events: int, call: PreparedCall) -> None:
-        share.events += events
-        self._size_bytes += events * call.size_bytes
+    def _counted(self, item: _Item) -> _Item:
+        item.share.events += item.events
+        self._size_bytes += item.call.size_bytes
+        return item
+
+    def _uncount(self, item: _Item) -> None:
+        item.share.events -= item.events
+        self._size_bytes -= item.call.size_bytes
 
     def _drop(self, share: Share) -> None:
         now_ms = self._clock.wall_ms()
@@ -160,9 +166,7 @@ class Buffer:
         while self._waiting and len(self._under_way) < limit:
             item = self._waiting[0]
             if isinstance(item, _Gap):
-                item = item.record()
-                self._waiting[0] = item
-                self._count(item.share, 1, item.call)
+                item = self._waiting[0] = self._counted(item.record())
             if self._under_way and size + item.call.size_bytes > COMMIT_BYTES:
                 break
             size += item.call.size_bytes
@@ -219,8 +223,8 @@ class Buffer:
     def _committed(self) -> None:
         self._failures = 0
         self._one_by_one = max(0, self._one_by_one - 1)
-        for share, call in self._under_way:
-            self._count(share, -1, call)
+        for item in self._under_way:
+            self._uncount(item)
         self._under_way = []
         if self._ended is None:
             self._send_next()
@@ -233,11 +237,9 @@ class Buffer:
             self._waiting.extendleft(reversed(items))
             self._send_next()
             return
-        share, call = items[0]
-        record = rejected(*share.names, error)
-        self._count(share, -1, call)
-        self._count(share, 1, record)
-        self._under_way = [_Item(share, record)]
+        self._uncount(items[0])
+        share = items[0].share
+        self._under_way = [self._counted(_Item(share, rejected(*share.names, error)))]
         self._send()
 
     # -- closing ---------------------------------------------------------------------------------------------------

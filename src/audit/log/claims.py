@@ -7,7 +7,7 @@ conflict fails its own call only, and leaves nothing behind.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from audit.codec.commits import CALL_KEY_MS, Claim
 from audit.codec.events import event_value

@@ -17,12 +17,11 @@ from audit.model.event import Receipt
 from audit.model.ids import MAX_VALUE, RANDOM_BITS, EventId, format_id
 from audit.storage.port import Batch
 
-__all__ = ["STEP_BITS", "Applied", "Numbered", "apply_commit", "number_events"]
+__all__ = ["Applied", "Numbered", "apply_commit", "number_events"]
 
-STEP_BITS: Final = 16
-"""Within a millisecond ids grow by a random step of at most 2**16."""
+_STEP_BITS: Final = 8  # within a millisecond ids grow by a random step of 1-256
 _FRESH_BITS: Final = RANDOM_BITS - 1  # the top bit stays clear, so that growing within a millisecond rarely carries
-_LOW_BITS: Final = 40
+_LOW_BITS: Final = 20
 _LOW_MASK: Final = (1 << _LOW_BITS) - 1
 _TEXT: Final = tuple(format_id(value)[-2:] for value in range(1024))
 
@@ -59,16 +58,16 @@ def number_events(
         # One below a fresh id, so that the loop's first step lands in the new millisecond.
         last_id = now_ms << RANDOM_BITS | random_bits(_FRESH_BITS)
     count = len(prepared)
-    steps = memoryview(random_bits(STEP_BITS * count).to_bytes(STEP_BITS // 8 * count, "little")).cast("H")
+    steps = random_bits(_STEP_BITS * count).to_bytes(count, "little")
     for index, one, step in zip(range(first_index, first_index + count), prepared, steps, strict=True):
         last_id += 1 + step
         if last_id >> _LOW_BITS != high:
             if last_id > MAX_VALUE:
                 raise Unavailable("ids are used up: the newest one is at the end of time")
             high = last_id >> _LOW_BITS
-            prefix = format_id(last_id)[:18]
+            prefix = format_id(last_id)[:22]
         low = last_id & _LOW_MASK
-        text = f"{prefix}{pairs[low >> 30]}{pairs[low >> 20 & 1023]}{pairs[low >> 10 & 1023]}{pairs[low & 1023]}"
+        text = f"{prefix}{pairs[low >> 10]}{pairs[low & 1023]}"
         events.append(f'{{"id":"{text}","index":{index},"topics":'.encode() + one.topics + one.payload)
         receipts.append(Receipt(EventId(text), index))
     return Numbered(events, receipts, last_id)

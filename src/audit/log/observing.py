@@ -143,21 +143,19 @@ class _Subscription:
     # -- in the task or thread ---------------------------------------------------------------------------------------
 
     async def _run_in_loop(self, loop: asyncio.AbstractEventLoop, executor: Executor) -> None:
-        while not self._over:
-            step = self._next()
-            if step is Step.SLEEP:
-                with self._registered(Sleeper(loop)) as sleeper:
-                    if sleeper is not None:
-                        await sleeper.wait(None)
-            elif step is Step.READ_DISK:
-                try:
-                    found = await loop.run_in_executor(executor, self._read)
-                except RuntimeError:
-                    # The executor is shut down, which is the last thing that closing the log does.
-                    found = StoreClosed("the log is closed")
-                self._take(found)
-            else:
-                await asyncio.sleep(0)
+        try:
+            while not self._over:
+                step = self._next()
+                if step is Step.SLEEP:
+                    with self._registered(Sleeper(loop)) as sleeper:
+                        if sleeper is not None:
+                            await sleeper.wait(None)
+                elif step is Step.READ_DISK:
+                    self._take(await self._read_in(executor, loop))
+                else:
+                    await asyncio.sleep(0)
+        except Exception as error:  # noqa: BLE001 - the tail's errors are the observer's to hear
+            self._fail(error)
 
     def _run_in_thread(self) -> None:
         try:
@@ -169,6 +167,8 @@ class _Subscription:
                             sleeper.wait_blocking(None)
                 elif step is Step.READ_DISK:
                     self._take(self._read())
+        except Exception as error:  # noqa: BLE001 - the same
+            self._fail(error)
         finally:
             self._forget(self)
 
@@ -190,29 +190,31 @@ class _Subscription:
 
     def _next(self) -> Step | None:
         """Tell the observer what there is; return what must be done before there is more."""
-        try:
-            notice = self._tail.step(_BATCH_EVENTS)
-        except Exception as error:  # noqa: BLE001 - the tail's error is the observer's to hear
-            self._fail(error)
-            return None
+        notice = self._tail.step(_BATCH_EVENTS)
         if isinstance(notice, Step):
             return notice
         self._tell(notice)
         return None
 
-    def _read(self) -> tuple[Window, Snapshot] | Exception:
-        """Read on from disk; blocks."""
+    async def _read_in(self, executor: Executor, loop: asyncio.AbstractEventLoop) -> tuple[Window, Snapshot] | None:
+        try:
+            reading = loop.run_in_executor(executor, self._read)
+        except RuntimeError:
+            # The executor is shut down, which is the last thing that closing the log does.
+            return None
+        return await reading
+
+    def _read(self) -> tuple[Window, Snapshot] | None:
+        """Read on from disk; blocks. None: the log is closed."""
         try:
             return self._tail.read_disk()
-        except Exception as error:  # noqa: BLE001 - the same
-            return error
+        except StoreClosed:
+            return None
 
-    def _take(self, found: tuple[Window, Snapshot] | Exception) -> None:
+    def _take(self, found: tuple[Window, Snapshot] | None) -> None:
         """Take over what was read from disk and tell the observer."""
-        if isinstance(found, StoreClosed):
+        if found is None:
             self._tail.end("shutdown")
-        elif isinstance(found, Exception):
-            self._fail(found)
         elif (batch := self._tail.take(*found)) is not None:
             self._tell(batch)
 

@@ -18,7 +18,7 @@ import msgspec
 from audit.codec.commits import DIGEST_BYTES
 from audit.codec.events import (
     HEADER_BYTES,
-    SALT_BYTES,
+    SALT_STRIDE,
     encode_payload,
     encode_topics,
     salt_texts,
@@ -128,8 +128,8 @@ def prepare_call(
     prepared = []
     size = HEADER_BYTES * len(events)
     keyed = False
-    for number, (event, salt) in enumerate(zip(events, salt_texts(os.urandom(SALT_BYTES * len(events))), strict=True)):
-        one = _prepare(event, salt, internal=internal)
+    for number, (event, salt) in enumerate(zip(events, salt_texts(os.urandom(SALT_STRIDE * len(events))), strict=True)):
+        one = _prepare(event, salt, internal)
         if one is None:
             path = f"events[{number}]" if many else "event"
             check_event(event, path, internal=internal)
@@ -152,7 +152,7 @@ def prepare_call(
     return PreparedCall(prepared, size, key, digest.digest(), keyed=True)
 
 
-def _prepare(event: NewEvent, salt: str, *, internal: bool) -> Prepared | None:
+def _prepare(event: NewEvent, salt: str, internal: bool) -> Prepared | None:  # noqa: FBT001 - called for each event
     """Return the event ready to be numbered, or None if anything at all is wrong with it."""
     if type(event) is not NewEvent:
         return None
@@ -162,26 +162,18 @@ def _prepare(event: NewEvent, salt: str, *, internal: bool) -> Prepared | None:
         if topics is None or (topics.internal and not internal) or not (data is None or _is_json(data, MAX_DATA_DEPTH)):
             return None
         terms = topics.terms
-        actor, action, outcome, targets, context = (
-            event.actor,
-            event.action,
-            event.outcome,
-            event.targets,
-            event.context,
-        )
-        if actor is not None:
+        if (actor := event.actor) is not None:
             terms += _actor_terms(actor)
-        if action is not None:
+        if (action := event.action) is not None:
             terms += _action_terms(action)
-        if outcome is not None:
+        if (outcome := event.outcome) is not None:
             terms += _outcome_terms(outcome)
         # Empty ones too: only a real list and a real mapping may be left out of the stored event.
-        if targets or type(targets) is not list:
+        if (targets := event.targets) or type(targets) is not list:
             terms += _terms_of_targets(targets)
-        if context or type(context) is not dict:
+        if (context := event.context) or type(context) is not dict:
             terms += _terms_of_context(context)
-        occurred_at = event.occurred_at
-        if occurred_at is not None:
+        if (occurred_at := event.occurred_at) is not None:
             occurred_at = _in_utc(occurred_at)
         payload = encode_payload(salt, action, occurred_at, actor, targets, outcome, context, data)
         if HEADER_BYTES + len(topics.json) + len(payload) > MAX_EVENT_BYTES:

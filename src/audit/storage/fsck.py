@@ -120,7 +120,7 @@ class _Check:
 
     def _records(self, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
         iterator = self._database.raw_iterator(verify_checksums=True)
-        with closing(iterator), self._noting(f"records {prefix!r}"):
+        with closing(iterator), self._noting("the database"):
             iterator.seek(prefix)
             while iterator.valid() and iterator.key().startswith(prefix):
                 yield iterator.key(), iterator.value()

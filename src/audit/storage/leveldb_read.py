@@ -37,7 +37,8 @@ class SealedReader:
     """One piece of reading: owns its iterators; close it with `close`."""
 
     def __init__(self, database: Any, layout: Layout, cache: BlockCache) -> None:
-        self._database = database
+        # All iterators see one moment: a posting list never names a segment that another iterator does not know.
+        self._snapshot = database.snapshot()
         self._layout = layout
         self._cache = cache
         self._iterators: list[Any] = []
@@ -51,9 +52,10 @@ class SealedReader:
         """Close the iterators."""
         for iterator in self._iterators:
             iterator.close()
+        self._snapshot.close()
 
     def _new_iterator(self, *, verify: bool = True) -> Any:
-        iterator = self._database.raw_iterator(verify_checksums=verify)
+        iterator = self._snapshot.raw_iterator(verify_checksums=verify)
         self._iterators.append(iterator)
         return iterator
 
@@ -65,6 +67,9 @@ class SealedReader:
         edge = self._edge(span.high - 1 if descending else span.low)
         if edge is None and descending:
             return Found([], None)
+        if edge is not None and not descending and edge[1].last_id < id_key(span.low):
+            # All of it lies before the span; counting it as examined would stop a search where it began.
+            edge = None
         stream = open_stream(search.match, self._new_iterator, descending=descending)
         stream.seek(id_key(span.low) if edge is None else edge[0])
         low_key, high_key = id_key(span.low), id_key(span.high)
