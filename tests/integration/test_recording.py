@@ -4,6 +4,8 @@ import asyncio
 import gc
 import itertools
 import logging
+import subprocess
+import sys
 import threading
 import weakref
 from collections.abc import Callable, Iterator
@@ -30,8 +32,9 @@ from audit import (
     SyncAudit,
     Unavailable,
 )
+from audit.log.buffer import BUFFER_BYTES
 from audit.log.recording import Mode
-from audit.log.sequencer import Room
+from audit.log.room import Room
 from audit.model.errors import DiskFull
 from audit.testing import FakeClock, Faults, log_on
 from audit.testing.clock import START_MS
@@ -539,6 +542,22 @@ def test_what_finds_the_buffer_full_is_counted_and_the_count_recorded_in_its_pla
         }
 
 
+def test_a_buffer_is_bounded_in_bytes_too(store: Store) -> None:
+    with store.open() as log:
+        node = Node()
+        log.record(node, Forwarded, lambda event: NewEvent(topics=[("node",)], data=[event.n, "x" * 60_000]), "buffer")
+        pause = store.faults.pause_append(1)
+        for n in range(1_300):
+            node.dispatch(Forwarded(n))
+        pause.resume()
+        (gap,) = until(log, DROPPED, 1)
+        kept = gap.index
+        assert kept + gap.data["dropped"] == 1_300
+        assert (kept - 1) * 60_000 < BUFFER_BYTES < (kept + 1) * 61_000
+        node.dispatch(Forwarded(1_300))
+        assert [event.data[0] for event in until(log, ("node",), kept + 1)] == [*range(kept), 1_300]
+
+
 # -- a failing store ---------------------------------------------------------------------------------------------------
 
 
@@ -594,6 +613,40 @@ def test_closing_commits_what_waited_for_the_disk_as_soon_as_there_is_space(stor
     log.close()
     with store.open() as log:
         assert numbers(log) == list(range(50))
+
+
+FORKING = """
+import os, sys
+from audit import Audit, EventSource, NewEvent, StoreForked
+
+class Opened: pass
+class Closed: pass
+class Node(EventSource): pass
+
+with Audit.open_sync(sys.argv[1], create=True) as log:
+    log.record(Node, Opened, lambda _: NewEvent(topics=[("a",)]))
+    log.record(Node, Closed, lambda _: NewEvent(topics=[("a",)]), "buffer")
+    child = os.fork()
+    if not child:
+        try:
+            Node().dispatch(Opened()).result(timeout_s=10)
+        except StoreForked:
+            Node().dispatch(Closed()).result(timeout_s=10)
+            os._exit(0)
+        os._exit(1)
+    assert os.waitpid(child, 0)[1] == 0
+    Node().dispatch(Opened()).result()
+    Node().dispatch(Closed()).result()
+with Audit.open_sync(sys.argv[1]) as log:
+    assert log.info().size == 2
+"""
+
+
+def test_a_forked_child_records_nothing_and_blocks_nowhere(tmp_path: Path) -> None:
+    command = [sys.executable, "-W", "ignore", "-c", FORKING, str(tmp_path / "data")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "is lost" in done.stderr
 
 
 PLAN = st.lists(

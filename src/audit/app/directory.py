@@ -11,7 +11,7 @@ from typing import Final
 
 import msgspec
 
-from audit.log.sequencer import Room
+from audit.log.room import Room
 from audit.model.errors import DiskFull, StoreLocked, StoreMissing, Unavailable
 from audit.storage.leveldb import LevelDBStorage, open_store
 from audit.storage.options import StoreOptions

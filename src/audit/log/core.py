@@ -19,7 +19,8 @@ from audit.log.prepare import PreparedCall, prepare_call
 from audit.log.queue import Pending, Receipts
 from audit.log.reader import Reader
 from audit.log.recording import Recordings
-from audit.log.sequencer import Room, Sequencer
+from audit.log.room import Room
+from audit.log.sequencer import Sequencer
 from audit.log.tail import TailCore, TailRequest, check_tail_limit
 from audit.log.topics import TopicPage, list_topics
 from audit.log.wakeups import Wakeups

@@ -9,7 +9,6 @@ import hashlib
 import os
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from functools import lru_cache
 from math import isfinite
 from typing import Any, Final, NamedTuple
 
@@ -20,42 +19,32 @@ from audit.codec.events import (
     HEADER_BYTES,
     SALT_STRIDE,
     encode_payload,
-    encode_topics,
     salt_texts,
     without_salt,
 )
-from audit.codec.terms import (
-    term_of_action,
-    term_of_actor,
-    term_of_outcome,
-    term_of_request,
-    term_of_target,
-    topic_terms,
+from audit.log.known import (
+    action_terms,
+    actor_terms,
+    context_terms,
+    known_topics,
+    outcome_terms,
+    target_terms,
 )
 from audit.log.problems import check_event
 from audit.model.errors import InvalidParameter, TooLarge
 from audit.model.event import (
     MAX_CALL_BYTES,
     MAX_CALL_EVENTS,
-    MAX_CONTEXT_BYTES,
-    MAX_CONTEXT_FIELDS,
     MAX_DATA_DEPTH,
     MAX_EVENT_BYTES,
     MAX_KEY_BYTES,
-    MAX_NAME_BYTES,
-    MAX_TARGETS,
-    OUTCOMES,
-    Actor,
     NewEvent,
-    Target,
 )
-from audit.model.topic import INTERNAL_ROOT, Topic, to_topic
 
 __all__ = ["Prepared", "PreparedCall", "prepare_call"]
 
 _MIN_INT: Final = -(2**63)
 _MAX_INT: Final = 2**64 - 1
-_TOPIC_CACHE: Final = 4_096
 
 
 class Prepared(msgspec.Struct, frozen=True, gc=False):
@@ -92,16 +81,6 @@ class PreparedCall(NamedTuple):
     key: bytes | None
     fingerprint: bytes
     keyed: bool
-
-
-class _Topics(NamedTuple):
-    json: bytes
-    terms: tuple[bytes, ...]
-    internal: bool
-
-
-_topics_seen: dict[tuple[Topic, ...], _Topics] = {}
-_topic_seen: dict[Topic, _Topics] = {}
 
 
 def prepare_call(
@@ -158,21 +137,21 @@ def _prepare(event: NewEvent, salt: str, internal: bool) -> Prepared | None:  # 
         return None
     data = event.data
     try:
-        topics = _topics_of(event.topics)
+        topics = known_topics(event.topics)
         if topics is None or (topics.internal and not internal) or not (data is None or _is_json(data, MAX_DATA_DEPTH)):
             return None
         terms = topics.terms
         if (actor := event.actor) is not None:
-            terms += _actor_terms(actor)
+            terms += actor_terms(actor)
         if (action := event.action) is not None:
-            terms += _action_terms(action)
+            terms += action_terms(action)
         if (outcome := event.outcome) is not None:
-            terms += _outcome_terms(outcome)
+            terms += outcome_terms(outcome)
         # Empty ones too: only a real list and a real mapping may be left out of the stored event.
         if (targets := event.targets) or type(targets) is not list:
-            terms += _terms_of_targets(targets)
+            terms += target_terms(targets)
         if (context := event.context) or type(context) is not dict:
-            terms += _terms_of_context(context)
+            terms += context_terms(context)
         if (occurred_at := event.occurred_at) is not None:
             occurred_at = _in_utc(occurred_at)
         payload = encode_payload(salt, action, occurred_at, actor, targets, outcome, context, data)
@@ -186,100 +165,6 @@ def _prepare(event: NewEvent, salt: str, internal: bool) -> Prepared | None:  # 
         return None
     fingerprint = hashlib.blake2b(topics.json + without_salt(payload), digest_size=DIGEST_BYTES).digest()
     return Prepared(topics.json, payload, terms, key, fingerprint)
-
-
-def _topics_of(topics: Any) -> _Topics | None:
-    if type(topics) is not list and type(topics) is not tuple:
-        return None
-    if len(topics) == 1 and type(topics[0]) is tuple:
-        # Nearly every event: one topic, seen before.
-        found = _topic_seen.get(topics[0])
-        if found is not None:
-            return found
-    key = tuple([topic if type(topic) is tuple else tuple(topic) if type(topic) is list else () for topic in topics])
-    found = _topics_seen.get(key)
-    if found is not None:
-        return found
-    try:
-        # Twice the same topic, perhaps only after normalisation, is one.
-        nodes = list(dict.fromkeys(to_topic(topic) for topic in key))
-    except InvalidParameter:
-        return None
-    if not 1 <= len(topics) <= 16 or () in nodes:  # noqa: PLR2004 - MAX_TOPICS; see `check_event`
-        return None
-    found = _Topics(encode_topics(nodes) + b",", topic_terms(nodes), any(node[0] == INTERNAL_ROOT for node in nodes))
-    if len(_topics_seen) >= _TOPIC_CACHE:
-        _topics_seen.clear()
-        _topic_seen.clear()
-    _topics_seen[key] = found
-    if len(key) == 1:
-        _topic_seen[key[0]] = found
-    return found
-
-
-def _check_name(value: Any) -> None:
-    if type(value) is not str or not 0 < len(value.encode()) <= MAX_NAME_BYTES:
-        raise ValueError
-
-
-# The caches below hold terms of values that were found good. Structs are frozen and hash by their members, so a look-up
-# checks all of them; what is bad raises each time.
-
-
-@lru_cache(8_192)
-def _actor_terms(actor: Any) -> tuple[bytes, ...]:
-    _check_named(actor, Actor)
-    return (term_of_actor(actor.id),)
-
-
-@lru_cache(8_192)
-def _target_terms(target: Any) -> tuple[bytes, ...]:
-    _check_named(target, Target)
-    return (term_of_target(target.id),)
-
-
-@lru_cache(2_048)
-def _action_terms(action: Any) -> tuple[bytes, ...]:
-    _check_name(action)
-    return (term_of_action(action),)
-
-
-@lru_cache(16)
-def _outcome_terms(outcome: Any) -> tuple[bytes, ...]:
-    if outcome not in OUTCOMES:
-        raise ValueError
-    return (term_of_outcome(outcome),)
-
-
-def _check_named(value: Any, kind: type[Actor | Target]) -> None:
-    if type(value) is not kind:
-        raise ValueError
-    _check_name(value.type)
-    _check_name(value.id)
-    if value.name is not None:
-        _check_name(value.name)
-
-
-def _terms_of_targets(targets: Any) -> tuple[bytes, ...]:
-    if type(targets) not in (list, tuple) or len(targets) > MAX_TARGETS:
-        raise ValueError
-    if not targets:
-        return ()
-    if len(targets) == 1:
-        return _target_terms(targets[0])
-    return tuple(dict.fromkeys([_target_terms(target)[0] for target in targets]))
-
-
-def _terms_of_context(context: Any) -> tuple[bytes, ...]:
-    if type(context) is not dict or len(context) > MAX_CONTEXT_FIELDS:
-        raise ValueError
-    for name, value in context.items():
-        if type(name) is not str or type(value) is not str or not name:
-            raise ValueError
-        if len(name.encode()) > MAX_CONTEXT_BYTES or len(value.encode()) > MAX_CONTEXT_BYTES:
-            raise ValueError
-    request_id = context.get("request_id")
-    return () if request_id is None else (term_of_request(request_id),)
 
 
 def _is_json(value: Any, depth: int) -> bool:

@@ -9,13 +9,13 @@ from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
 from audit.codec.cursors import START, Position, decode_cursor, encode_cursor, query_digest
-from audit.codec.events import decode_events, event_index, join_events
+from audit.codec.events import event_index
 from audit.codec.terms import Match, match_of
 from audit.log.clock import Clock
 from audit.log.handle import Handle
 from audit.log.recent import Snapshot, search_recent
+from audit.log.slices import Slices
 from audit.model.errors import CursorInvalid, NotFound
-from audit.model.event import Event
 from audit.model.ids import MAX_VALUE, parse_id
 from audit.model.query import check_limit, to_query
 from audit.model.span import Bound, Span, check_order, to_span
@@ -30,37 +30,18 @@ SEARCH_MS: Final = 50
 """A page stops after searching for so long, even if it is empty."""
 
 
-class Page:
-    """Events of one page, in order, as they are stored; decoded when asked for.
+class Page(Slices):
+    """Events of one page.
 
     Attributes:
-        slices: The stored JSON of each event.
-        cursor: Continues right after this page, or starts a tail there.
         has_more: Whether the end was not seen; the page may be short, even empty, and more may follow all the same.
     """
 
-    __slots__ = ("_events", "cursor", "has_more", "slices")
+    __slots__ = ("has_more",)
 
-    def __init__(self, slices: list[bytes], cursor: str, has_more: bool) -> None:  # noqa: FBT001 - a plain value
-        self.slices = slices
-        self.cursor = cursor
+    def __init__(self, slices: list[bytes], cursor: str, *, has_more: bool) -> None:
+        super().__init__(slices, cursor)
         self.has_more = has_more
-        self._events: list[Event] | None = None
-
-    @property
-    def events(self) -> list[Event]:
-        """The events, decoded once."""
-        if self._events is None:
-            self._events = decode_events(self.slices)
-        return self._events
-
-    @property
-    def raw(self) -> bytes:
-        """The events as one JSON array of the stored bytes."""
-        return join_events(self.slices)
-
-    def __len__(self) -> int:
-        return len(self.slices)
 
     def __repr__(self) -> str:
         return f"Page({len(self.slices)} events, has_more={self.has_more})"
@@ -182,7 +163,7 @@ class Reader:
             events = events[: request.limit]
             stopped = position_of(events[-1])
         where = stopped or _end(events, span, snapshot, request)
-        return Page(events, encode_cursor(request.digest, where), stopped is not None)
+        return Page(events, encode_cursor(request.digest, where), has_more=stopped is not None)
 
     def window(
         self, match: Match, span: Span, snapshot: Snapshot, limit: int, *, descending: bool, disk: bool

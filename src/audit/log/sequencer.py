@@ -6,25 +6,26 @@ all its callers with one call into each event loop. Any exception from a write f
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import os
 import random
 import threading
-from concurrent.futures import Future as ThreadFuture
-from typing import Final, TypeVar
+from typing import Final
 
 from audit.codec.commits import Commit
 from audit.codec.cursors import Position
-from audit.codec.events import decode_event, event_index, event_value
+from audit.codec.events import event_index, event_value
 from audit.codec.segments import Segment
-from audit.codec.terms import Match, event_terms
+from audit.codec.terms import Match
+from audit.log.answers import Answer, answer_all
 from audit.log.claims import Filling, Slot, claims_of_segment, digests_of
 from audit.log.clock import Clock, ClockGuard
 from audit.log.deciding import apply_commit, number_events
 from audit.log.handle import WAIT_S, Handle
 from audit.log.queue import AppendQueue, Pending, Receipts
 from audit.log.recent import Snapshot, search_recent
+from audit.log.recovery import check_kept, gained_terms
+from audit.log.room import Room
 from audit.log.wakeups import Wakeups
 from audit.model.errors import AuditError, OutcomeUnknown, StoreClosed, StoreCorrupt, Unavailable
 from audit.model.event import Receipt
@@ -34,30 +35,11 @@ from audit.storage.gather import Gather
 from audit.storage.options import StoreOptions
 from audit.storage.port import Head, KnownClaim, Search, Storage
 
-__all__ = ["Room", "Sequencer"]
+__all__ = ["Sequencer"]
 
 _EVERYTHING: Final = Match((), ())
 _RETRY_S: Final = (0.0, 0.05, 0.1, 0.25, 0.5, 1.0)
 _log = logging.getLogger("audit")
-
-T = TypeVar("T")
-
-
-class Room:
-    """Disk space, as the sequencer asks for it. This one has always enough; see `app.directory` for a real one."""
-
-    def check(self) -> None:
-        """Return when there is space for appends.
-
-        Raises:
-            DiskFull: free space is below the watermark.
-        """
-
-    def release_reserve(self) -> None:
-        """Give up the reserve, so that a full disk can be opened again."""
-
-    def restore_reserve(self) -> None:
-        """Set space aside again, if there is some."""
 
 
 class Sequencer:
@@ -142,12 +124,12 @@ class Sequencer:
 
     def _commit(self, taken: list[Pending]) -> None:
         """Decide and write one commit, publish it, answer its callers."""
-        answers: list[tuple[Pending, Receipts | AuditError]] = []
+        answers: list[Answer] = []
         try:
             filling, slots = self._fill(taken, answers)
         except Exception as error:  # noqa: BLE001 - nothing was written, and the writer must outlive whatever it was
             told = error if isinstance(error, AuditError) else _unavailable(error)
-            _answer([(pending, told) for pending in taken])
+            answer_all([(pending, told) for pending in taken])
             return
         numbered: Receipts = []
         if filling.events:
@@ -162,7 +144,7 @@ class Sequencer:
                 self._write(commit, done.last_id)
             except Exception as error:  # noqa: BLE001 - whatever it was, the write may have happened: fence
                 unknown = error if isinstance(error, OutcomeUnknown) else _unknown(error)
-                _answer([*answers, *((pending, unknown) for pending, _ in slots)])
+                answer_all([*answers, *((pending, unknown) for pending, _ in slots)])
                 self._recover(unknown)
                 return
             finally:
@@ -170,11 +152,9 @@ class Sequencer:
             numbered = done.receipts
         for pending, places in slots:
             answers.append((pending, [numbered[at] if isinstance(at, int) else at for at in places]))
-        _answer(answers)
+        answer_all(answers)
 
-    def _fill(
-        self, taken: list[Pending], answers: list[tuple[Pending, Receipts | AuditError]]
-    ) -> tuple[Filling, list[tuple[Pending, list[Slot]]]]:
+    def _fill(self, taken: list[Pending], answers: list[Answer]) -> tuple[Filling, list[tuple[Pending, list[Slot]]]]:
         """Return the new events of some calls; calls that fail on their own are answered."""
         with self._deciding:
             self._guard_ms = self._guard.now_ms()
@@ -281,7 +261,7 @@ class Sequencer:
                 cause = error
             held = self._fail_stale([*held, *self._queue.take_all()], cause)
             if self._stopping.is_set():
-                _answer([(pending, _unavailable(cause)) for pending in held])
+                answer_all([(pending, _unavailable(cause)) for pending in held])
                 return
             self._stopping.wait(_RETRY_S[min(attempt, len(_RETRY_S) - 1)])
             attempt += 1
@@ -305,7 +285,7 @@ class Sequencer:
     def _resume(self, acknowledged: Snapshot, storage: Storage) -> None:
         """Take over a reopened store, after checking that nothing acknowledged is missing."""
         head = storage.load()
-        self._check_kept(acknowledged, head, storage)
+        check_kept(acknowledged, head, storage)
         before = self.snapshot
         self._load(head)
         found, self.snapshot = self.snapshot, before
@@ -314,37 +294,9 @@ class Sequencer:
             self._publish(before.end, found, [])
         else:
             # The failed write did happen: whoever waits for its terms must see it.
-            terms = [terms for _, commit in head.commits for terms in commit.terms]
             self._handle.restore(storage)
-            everyone = [*terms, *self._terms_between(before, found, storage)]
-            self._publish(before.end, found, everyone)
+            self._publish(before.end, found, gained_terms(before, head, storage))
         self._handle.restore(storage)
-
-    def _check_kept(self, acknowledged: Snapshot, head: Head, storage: Storage) -> None:
-        size = head.first_index + sum(len(commit.events) for _, commit in head.commits)
-        if size < acknowledged.size:
-            raise StoreCorrupt("the log", f"holds {size} events, {acknowledged.size} were acknowledged")
-        if not acknowledged.size:
-            return
-        wanted = acknowledged.last_id
-        in_head = (event for _, commit in head.commits for event in commit.events if event_value(event) == wanted)
-        event = next(in_head, None) or storage.get(wanted)
-        if event is None or event_index(event) != acknowledged.size - 1:
-            raise StoreCorrupt(f"event {format_id(wanted)}", "was acknowledged and is missing")
-
-    def _terms_between(self, before: Snapshot, found: Snapshot, storage: Storage) -> list[tuple[bytes, ...]]:
-        """Return the terms of sealed events that became visible only now: those a failed commit sealed."""
-        terms = []
-        low, high = before.last_id + 1, found.first_id
-        while low < high:
-            span = Span(low, min(high, MAX_VALUE + 1))
-            search = Search(_EVERYTHING, span, descending=False, limit=1000, max_bytes=1 << 24)
-            events = storage.search(search, lambda: False).events
-            if not events:
-                break
-            terms += [event_terms(decode_event(event)) for event in events]
-            low = event_value(events[-1]) + 1
-        return terms
 
     def _fail_stale(self, held: list[Pending], cause: Exception) -> list[Pending]:
         """Fail the calls that have waited too long for a fenced store; return the others."""
@@ -354,7 +306,7 @@ class Sequencer:
         for pending in held:
             pending.since_ms = pending.since_ms or now
             (stale if now - pending.since_ms >= WAIT_S * 1000 else kept).append(pending)
-        _answer([(pending, _unavailable(cause)) for pending in stale])
+        answer_all([(pending, _unavailable(cause)) for pending in stale])
         return kept
 
 
@@ -381,46 +333,3 @@ def _unavailable(cause: Exception) -> Unavailable:
     error = Unavailable(f"nothing was written: {cause}")
     error.__cause__ = cause
     return error
-
-
-def _answer(answers: list[tuple[Pending, Receipts | AuditError]]) -> None:
-    """Tell every caller, with one call into each event loop."""
-    by_loop: dict[asyncio.AbstractEventLoop, list[tuple[Pending, Receipts | AuditError]]] = {}
-    for answer in answers:
-        loop = answer[0].loop
-        if loop is None:
-            _settle(answer)
-        else:
-            by_loop.setdefault(loop, []).append(answer)
-    for loop, some in by_loop.items():
-        try:
-            loop.call_soon_threadsafe(_settle_all, some)
-        except RuntimeError:
-            continue
-
-
-def _settle_all(answers: list[tuple[Pending, Receipts | AuditError]]) -> None:
-    for answer in answers:
-        _settle(answer)
-
-
-def _settle(answer: tuple[Pending, Receipts | AuditError]) -> None:
-    pending, outcome = answer
-    future = pending.future
-    if isinstance(future, ThreadFuture):
-        if not future.set_running_or_notify_cancel():
-            return
-    elif future.done():
-        return
-    if isinstance(outcome, AuditError):
-        # Callers must not share one exception object: each raise adds to its traceback.
-        future.set_exception(_copy(outcome))
-    else:
-        future.set_result(outcome)
-
-
-def _copy(error: AuditError) -> AuditError:
-    made = error.__reduce__()
-    copied: AuditError = made[0](*made[1])  # type: ignore[operator]
-    copied.__cause__ = error.__cause__
-    return copied

@@ -11,14 +11,13 @@ from enum import Enum
 from typing import Any, Final, Literal, NamedTuple
 
 from audit.codec.cursors import Position, encode_cursor
-from audit.codec.events import decode_events, join_events
 from audit.codec.terms import Match
 from audit.log.reader import Reader, Window, span_after
 from audit.log.recent import Snapshot
 from audit.log.sequencer import Sequencer
+from audit.log.slices import Slices
 from audit.log.wakeups import Sleeper, Wakeups
 from audit.model.errors import InvalidParameter
-from audit.model.event import Event
 from audit.model.ids import MAX_VALUE, RANDOM_BITS
 from audit.model.span import Span
 from audit.storage.gather import position_of
@@ -30,35 +29,10 @@ BATCH_EVENTS: Final = 1_000
 EndReason = Literal["seek_end", "limit", "cancelled", "shutdown"]
 
 
-class Batch:
-    """Events of a tail, in order, as they are stored; decoded when asked for.
+class Batch(Slices):
+    """Events of a tail."""
 
-    Attributes:
-        slices: The stored JSON of each event.
-        cursor: Resumes right after the last of them.
-    """
-
-    __slots__ = ("_events", "cursor", "slices")
-
-    def __init__(self, slices: list[bytes], cursor: str) -> None:
-        self.slices = slices
-        self.cursor = cursor
-        self._events: list[Event] | None = None
-
-    @property
-    def events(self) -> list[Event]:
-        """The events, decoded once."""
-        if self._events is None:
-            self._events = decode_events(self.slices)
-        return self._events
-
-    @property
-    def raw(self) -> bytes:
-        """The events as one JSON array of the stored bytes."""
-        return join_events(self.slices)
-
-    def __len__(self) -> int:
-        return len(self.slices)
+    __slots__ = ()
 
     def __repr__(self) -> str:
         return f"Batch({len(self.slices)} events)"

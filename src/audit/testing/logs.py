@@ -9,7 +9,7 @@ from audit.app import Audit
 from audit.codec.segments import Layout
 from audit.log.clock import Clock
 from audit.log.core import LogCore
-from audit.log.sequencer import Room
+from audit.log.room import Room
 from audit.log.sync import SyncAudit
 from audit.storage.memory import Disk, MemoryStorage
 from audit.storage.options import StoreOptions

@@ -1,0 +1,48 @@
+"""What a reopened store must be, and what it may have gained, after a write whose outcome was not known."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from audit.codec.events import decode_event, event_index, event_value
+from audit.codec.terms import Match, event_terms
+from audit.log.recent import Snapshot
+from audit.model.errors import StoreCorrupt
+from audit.model.ids import MAX_VALUE, format_id
+from audit.model.span import Span
+from audit.storage.port import Head, Search, Storage
+
+__all__ = ["check_kept", "gained_terms"]
+
+_EVERYTHING: Final = Match((), ())
+
+
+def check_kept(acknowledged: Snapshot, head: Head, storage: Storage) -> None:
+    """Check that nothing acknowledged is missing from a reopened store.
+
+    Raises:
+        StoreCorrupt: it has fewer events, or another one where the last acknowledged one was.
+    """
+    size = head.first_index + sum(len(commit.events) for _, commit in head.commits)
+    if size < acknowledged.size:
+        raise StoreCorrupt("the log", f"holds {size} events, {acknowledged.size} were acknowledged")
+    if not acknowledged.size:
+        return
+    wanted = acknowledged.last_id
+    in_head = (event for _, commit in head.commits for event in commit.events if event_value(event) == wanted)
+    event = next(in_head, None) or storage.get(wanted)
+    if event is None or event_index(event) != acknowledged.size - 1:
+        raise StoreCorrupt(f"event {format_id(wanted)}", "was acknowledged and is missing")
+
+
+def gained_terms(before: Snapshot, head: Head, storage: Storage) -> list[tuple[bytes, ...]]:
+    """Return the terms of the events that a failed write did commit: whoever waits for one of them must be woken."""
+    terms = [terms for _, commit in head.commits for terms in commit.terms]
+    low, high = before.last_id + 1, MAX_VALUE + 1
+    while True:
+        search = Search(_EVERYTHING, Span(low, high), descending=False, limit=1000, max_bytes=1 << 24)
+        events = storage.search(search, lambda: False).events
+        if not events:
+            return terms
+        terms += [event_terms(decode_event(event)) for event in events]
+        low = event_value(events[-1]) + 1
