@@ -213,7 +213,7 @@ def chunk_blocks(key: bytes, body: memoryview) -> tuple[int, ...]:
         bounds = struct.unpack_from(f"<{head // 4}I", body)
     except struct.error as error:
         raise StoreCorrupt(describe(key), f"can't be decoded: {error}") from error
-    if bounds[-1] != len(body) or any(end < start for start, end in pairwise(bounds)):
+    if not bounds or bounds[-1] != len(body) or any(end < start for start, end in pairwise(bounds)):
         raise StoreCorrupt(describe(key), "its blocks lie outside it")
     return bounds
 

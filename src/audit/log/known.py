@@ -5,6 +5,7 @@ Structs are frozen and hash by their members, so a look-up compares all of them;
 
 from __future__ import annotations
 
+from enum import Enum
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
@@ -30,7 +31,7 @@ from audit.model.event import (
 )
 from audit.model.topic import INTERNAL_ROOT, Topic, to_topic
 
-__all__ = ["action_terms", "actor_terms", "context_terms", "known_topics", "outcome_terms", "target_terms"]
+__all__ = ["action_terms", "actor_terms", "context_terms", "is_text", "known_topics", "outcome_terms", "target_terms"]
 
 _TOPIC_CACHE: Final = 4_096
 
@@ -77,8 +78,13 @@ def known_topics(topics: Any) -> _Topics | None:
     return found
 
 
+def is_text(value: Any) -> bool:
+    """Return whether a value is a string that the encoder writes as one: a plain one, or a member of a string enum."""
+    return type(value) is str or (isinstance(value, str) and isinstance(value, Enum))
+
+
 def _check_name(value: Any) -> None:
-    if type(value) is not str or not 0 < len(value.encode()) <= MAX_NAME_BYTES:
+    if not is_text(value) or not 0 < len(value.encode()) <= MAX_NAME_BYTES:
         raise ValueError
 
 
@@ -105,7 +111,7 @@ def action_terms(action: Any) -> tuple[bytes, ...]:
 @lru_cache(16)
 def outcome_terms(outcome: Any) -> tuple[bytes, ...]:
     """Return the term of an outcome; ValueError: it is none."""
-    if outcome not in OUTCOMES:
+    if not is_text(outcome) or outcome not in OUTCOMES:
         raise ValueError
     return (term_of_outcome(outcome),)
 
@@ -135,7 +141,7 @@ def context_terms(context: Any) -> tuple[bytes, ...]:
     if type(context) is not dict or len(context) > MAX_CONTEXT_FIELDS:
         raise ValueError
     for name, value in context.items():
-        if type(name) is not str or type(value) is not str or not name:
+        if type(name) is not str or not is_text(value) or not name:
             raise ValueError
         if len(name.encode()) > MAX_CONTEXT_BYTES or len(value.encode()) > MAX_CONTEXT_BYTES:
             raise ValueError

@@ -8,6 +8,7 @@ from math import isfinite
 from typing import Any, Final
 
 from audit.codec.events import HEADER_BYTES, encode_payload, encode_topics
+from audit.log.known import is_text
 from audit.model.errors import InvalidParameter, TooLarge
 from audit.model.event import (
     MAX_CONTEXT_BYTES,
@@ -49,7 +50,7 @@ def check_event(event: Any, path: str, *, internal: bool = False) -> None:
     if event.action is not None:
         _check_text(event.action, f"{path}.action", 1, MAX_NAME_BYTES)
     outcome: Any = event.outcome
-    if outcome is not None and (type(outcome) is not str or outcome not in OUTCOMES):
+    if outcome is not None and (not is_text(outcome) or outcome not in OUTCOMES):
         allowed = ", ".join(sorted(OUTCOMES))
         raise InvalidParameter(f"{path}.outcome", f"must be one of {allowed}, got {outcome!r:.40}")
     _check_moment(event.occurred_at, f"{path}.occurred_at")
@@ -93,7 +94,7 @@ def _check_topics(topics: Any, path: str, *, internal: bool) -> None:
 
 
 def _check_text(value: Any, path: str, least: int, most: int) -> None:
-    if type(value) is not str:
+    if not is_text(value):
         plain = "plain " if isinstance(value, str) else ""
         raise InvalidParameter(path, f"must be a {plain}string, got {type(value).__name__} {value!r:.60}")
     try:
@@ -141,6 +142,8 @@ def _check_context(context: Any, path: str) -> None:
     if len(context) > MAX_CONTEXT_FIELDS:
         raise InvalidParameter(path, f"must hold at most {MAX_CONTEXT_FIELDS} fields, holds {len(context)}")
     for name, value in context.items():
+        if type(name) is not str:
+            raise InvalidParameter(path, f"must have plain strings for names, got {name!r:.40}")
         _check_text(name, f"{path}.{name!r:.40}", 1, MAX_CONTEXT_BYTES)
         _check_text(value, f"{path}.{name:.40}", 0, MAX_CONTEXT_BYTES)
 
