@@ -1,7 +1,7 @@
 """The log against a plain list: whatever is done to it, in whatever order, it answers what the list answers.
 
-One machine drives both storages, with segments of a few events, memory for fewer still, searches that run out of time at
-once, restarts, and kills: a copy of the bytes as they are while the store is open.
+One machine drives both storages, with segments of a few events, memory for fewer still, searches that run out of time
+at once, restarts, and kills: a copy of the bytes as they are while the store is open.
 """
 
 import copy
@@ -28,11 +28,12 @@ from audit import (
     FellBehind,
     NewEvent,
     NotFound,
+    Receipt,
     SyncAudit,
     SyncTail,
     Target,
 )
-from audit.codec.events import decode_event
+from audit.codec.events import decode_event, event_value
 from audit.model.ids import MAX_VALUE, RANDOM_BITS, format_id, parse_id
 from audit.storage.leveldb import create_store, open_store
 from audit.storage.memory import Disk, MemoryStorage
@@ -45,6 +46,7 @@ DAY = 24 * 3_600_000
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 TOPICS = [("a",), ("a", "b"), ("a", "b", "c"), ("a,b",), ("a", "bc"), ("constructor",), ("b",)]
 ASKED = [(), *TOPICS, ("nobody",)]
+EQUALITIES = [("actor", "u"), ("action", "open"), ("outcome", "denied"), ("target", "y"), ("request_id", "1")]
 INCLUSIVE = ("left", "right", "both", "neither")
 
 
@@ -80,11 +82,11 @@ class Ask(NamedTuple):
         return {**where, "filter": dict(self.filter) or None}
 
     def matches(self, event: Event) -> bool:
-        having = {
+        having: dict[str, list[str | None]] = {
             "actor": [event.actor.id if event.actor else None],
             "action": [event.action],
             "outcome": [event.outcome],
-            "target": [target.id for target in event.targets],
+            "target": [*(target.id for target in event.targets)],
             "request_id": [event.context.get("request_id")],
         }
         return any(own[: len(one)] == one for own in event.topics for one in self.topics) and all(
@@ -116,21 +118,35 @@ class Range(NamedTuple):
         return {"seek": self.seek, "seek_end": self.seek_end, "inclusive": self.inclusive}
 
 
+Bound = Callable[[int], bool]
+
+
 class Follower:
     """A tail, and what it must deliver: the events of the list that it asks for, in order, from its start on."""
 
-    def __init__(self, tail: SyncTail, ask: Ask, wanted: Callable[[int], bool], limit: int | None, ends: bool) -> None:
+    def __init__(
+        self, tail: SyncTail, ask: Ask, low: Bound, *, high: Bound | None = None, limit: int | None = None
+    ) -> None:
         self.tail = tail
         self.ask = ask
-        self.wanted = wanted
+        self.low = low
+        self.high = high
         self.limit = limit
-        self.ends = ends
         self.got: list[bytes] = []
         self.over: str | None = None
 
     def expected(self, rows: Sequence[Row]) -> list[bytes]:
-        found = [row.raw for row in rows if self.wanted(row.value) and self.ask.matches(row.event)]
+        found = [
+            row.raw
+            for row in rows
+            if self.low(row.value) and (self.high is None or self.high(row.value)) and self.ask.matches(row.event)
+        ]
         return found[: self.limit]
+
+    @property
+    def last(self) -> int:
+        """Id of the last event delivered, -1 for none."""
+        return event_value(self.got[-1]) if self.got else -1
 
 
 Drawn = tuple[str, int, int]
@@ -266,7 +282,7 @@ class LogMachine(RuleBasedStateMachine):
         for event, place in zip(events, places, strict=True):
             self.said(event, self.rows[place])
 
-    def receive(self, receipts: Sequence[tuple[str, int]], places: list[int]) -> None:
+    def receive(self, receipts: Sequence[Receipt], places: list[int]) -> None:
         for (event_id, index), place in zip(receipts, places, strict=True):
             assert index == place
             if place == len(self.rows):
@@ -329,7 +345,7 @@ class LogMachine(RuleBasedStateMachine):
 
     # -- reading ---------------------------------------------------------------------------------------------------
 
-    def range(self, seek: Drawn, seek_end: Drawn, inclusive: str) -> Range:
+    def span(self, seek: Drawn, seek_end: Drawn, inclusive: str) -> Range:
         (low, low_ids), (high, high_ids) = self.bound(seek), self.bound(seek_end)
         return Range(low, high, inclusive, low_ids, high_ids)
 
@@ -362,8 +378,9 @@ class LogMachine(RuleBasedStateMachine):
         limit=limits,
         between=st.lists(new_events, max_size=2),
     )
-    def list(
+    def page_through(
         self,
+        *,
         ask: Ask,
         seek: Drawn,
         seek_end: Drawn,
@@ -372,7 +389,7 @@ class LogMachine(RuleBasedStateMachine):
         limit: int,
         between: list[NewEvent],
     ) -> None:
-        span = self.range(seek, seek_end, inclusive)
+        span = self.span(seek, seek_end, inclusive)
         arguments = {**ask.arguments, **span.bounds, "order": "desc" if descending else "asc", "limit": limit}
         at_first = self.matching(ask, span)[:: -1 if descending else 1]
         page = self.log.list(**arguments)
@@ -403,16 +420,15 @@ class LogMachine(RuleBasedStateMachine):
 
     @rule(ask=asks, seek=drawn_bounds, limit=limits, pages=st.integers(1, 3))
     def follow_a_page(self, ask: Ask, seek: Drawn, limit: int, pages: int) -> None:
-        span = self.range(seek, ("none", 0, 0), "left")
+        span = self.span(seek, ("none", 0, 0), "left")
         page = self.log.list(**ask.arguments, seek=span.seek, limit=limit)
         last = page.slices[-1:]
         for _ in range(pages):
             page = self.log.list(**ask.arguments, seek=span.seek, limit=limit, cursor=page.cursor)
             last = page.slices[-1:] or last
-        after = parse_id(decode_event(last[0]).id) if last else -1
+        after = event_value(last[0]) if last else -1
         tail = self.log.subscribe(**ask.arguments, cursor=page.cursor)
-        wanted = lambda value: span.above_low(value) and value > after  # noqa: E731 - as short as it is
-        self.followers.append(Follower(tail, ask, wanted, None, ends=False))
+        self.followers.append(Follower(tail, ask, lambda value: span.above_low(value) and value > after))
 
     @rule(which=st.integers(0, 80), beside=st.integers(-1, 1))
     def get(self, which: int, beside: int) -> None:
@@ -451,17 +467,21 @@ class LogMachine(RuleBasedStateMachine):
         limit=st.sampled_from([None, None, 1, 3]),
         now=st.booleans(),
     )
-    def subscribe(self, ask: Ask, seek: Drawn, seek_end: Drawn, inclusive: str, limit: int | None, now: bool) -> None:
-        span = self.range(seek, seek_end, inclusive)
+    def subscribe(
+        self, *, ask: Ask, seek: Drawn, seek_end: Drawn, inclusive: str, limit: int | None, now: bool
+    ) -> None:
+        span = self.span(seek, seek_end, inclusive)
         bounds = span.bounds
-        low: Callable[[int], bool] = span.above_low
+        newest = self.rows[-1].value if now and self.rows else -1
         if now:
             bounds["seek"] = "now"
-            newest = self.rows[-1].value if self.rows else -1
-            low = lambda value: value > newest  # noqa: E731 - as short as it is
         tail = self.log.subscribe(**ask.arguments, **bounds, limit=limit)
-        wanted = lambda value: low(value) and span.below_high(value)  # noqa: E731 - as short as it is
-        self.followers.append(Follower(tail, ask, wanted, limit, span.high is not None))
+
+        def low(value: int) -> bool:
+            return value > newest if now else span.above_low(value)
+
+        high = None if span.high is None else span.below_high
+        self.followers.append(Follower(tail, ask, low, high=high, limit=limit))
 
     @precondition(lambda self: self.followers)
     @rule(which=st.integers(0, 9), max_events=st.sampled_from([1, 2, 1_000]), reads=st.integers(1, 3))
@@ -487,7 +507,7 @@ class LogMachine(RuleBasedStateMachine):
                 assert len(follower.got) == follower.limit
             else:
                 assert notice.reason == "seek_end"
-                assert follower.ends
+                assert follower.high is not None
         elif isinstance(notice, CaughtUp) or notice is None:
             assert follower.got == expected
 
@@ -520,23 +540,10 @@ class LogMachine(RuleBasedStateMachine):
             self.resume(follower, cursor)
 
     def resume(self, follower: Follower, cursor: str) -> None:
-        """Go on from a cursor with a new tail, which has no end of its own."""
-        count = len(follower.got)
-        before = follower.expected(self.rows)
-        assert follower.got == before[:count]
-        newest = decode_event(follower.got[-1]).id if follower.got else None
-        low = parse_id(newest) if newest else -1
-        wanted = lambda value: (follower.wanted(value) or beyond(value)) and value > low  # noqa: E731
-        # The cursor replaces the lower bound and knows no upper one: what the first tail left out above comes too.
-        first = next((row.value for row in self.rows if follower.wanted(row.value)), None)
-
-        def beyond(value: int) -> bool:
-            return follower.ends and first is not None and value > first
-
-        if follower.ends and first is None:
-            return
+        """Go on from a cursor with a new tail: it replaces the lower bound, and knows of no upper one and no limit."""
+        low, last = follower.low, follower.last
         tail = self.log.subscribe(**follower.ask.arguments, cursor=cursor)
-        self.followers.append(Follower(tail, follower.ask, wanted, None, ends=False))
+        self.followers.append(Follower(tail, follower.ask, lambda value: low(value) and value > last))
 
     @precondition(lambda self: self.followers)
     @rule(which=st.integers(0, 9))

@@ -26,6 +26,7 @@ from audit.log.known import (
     action_terms,
     actor_terms,
     context_terms,
+    is_text,
     known_topics,
     outcome_terms,
     target_terms,
@@ -210,7 +211,7 @@ def check_key(key: Any, parameter: str) -> bytes:
         InvalidParameter: no string of 1-256 bytes of UTF-8.
     """
     try:
-        raw = key.encode() if isinstance(key, str) else b""
+        raw = key.encode() if is_text(key) else b""
     except UnicodeEncodeError as error:
         raise InvalidParameter(parameter, "must be valid UTF-8, holds a lone surrogate") from error
     if not 1 <= len(raw) <= MAX_KEY_BYTES:

@@ -143,7 +143,7 @@ def _check_context(context: Any, path: str) -> None:
         raise InvalidParameter(path, f"must hold at most {MAX_CONTEXT_FIELDS} fields, holds {len(context)}")
     for name, value in context.items():
         if type(name) is not str:
-            raise InvalidParameter(path, f"must have plain strings for names, got {name!r:.40}")
+            raise InvalidParameter(f"{path}.{name!r:.40}", "must have a plain string for its name")
         _check_text(name, f"{path}.{name!r:.40}", 1, MAX_CONTEXT_BYTES)
         _check_text(value, f"{path}.{name:.40}", 0, MAX_CONTEXT_BYTES)
 
