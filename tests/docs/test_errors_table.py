@@ -14,7 +14,11 @@ _ROW: Final = re.compile(r"^\| `(\w+)` \| `(\w+)` \| (yes|no) \| (\d) \| ([^|]+)
 
 
 def _classes() -> dict[str, type[errors.AuditError]]:
-    found = {name: kind for name, kind in inspect.getmembers(errors, inspect.isclass) if kind.__module__ == errors.__name__}
+    found = {
+        name: kind
+        for name, kind in vars(errors).items()
+        if inspect.isclass(kind) and issubclass(kind, errors.AuditError)
+    }
     assert set(found) == set(errors.__all__)
     return found
 

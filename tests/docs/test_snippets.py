@@ -1,7 +1,7 @@
 """Every Python block of the documents runs, and so does every console block of commands.
 
-A block is a program of its own: it runs in a new process, in an empty directory. `python fragment` marks one that is only
-compiled. In a console block, lines after a command are what it prints, `…` standing for anything.
+A block is a program of its own: it runs in a new process, in an empty directory. `python fragment` marks one that is
+only compiled. In a console block, lines after a command are what it prints, `…` standing for anything.
 """
 
 import os
@@ -18,7 +18,9 @@ from tests.docs.documents import Block, blocks
 
 _PYTHON: Final = list(blocks("python"))
 _CONSOLE: Final = list(blocks("console"))
-_ENV: Final = {name: value for name, value in os.environ.items() if not name.startswith(("AUDIT_", "COLUMNS", "PYTHON"))}
+_ENV: Final = {
+    name: value for name, value in os.environ.items() if not name.startswith(("AUDIT_", "COLUMNS", "PYTHON"))
+}
 _SEPARATOR: Final = "\x1e"
 _COMMAND: Final = re.compile(r"^\$ ((?:.*\\\n)*.*)\n((?:(?!\$ ).*\n)*)", re.MULTILINE)
 
@@ -53,7 +55,14 @@ def _run(arguments: list[str], directory: Path, name: str) -> str:
     path = f"{Path(sys.executable).parent}{os.pathsep}{_ENV.get('PATH', '')}"
     env = {**_ENV, "PATH": path, "AUDIT_DATA": "data"}
     done = subprocess.run(
-        arguments, cwd=directory, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=False
+        arguments,
+        cwd=directory,
+        env=env,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
     )
     assert done.returncode == 0, f"{name}\n{done.stdout}\n{done.stderr}"
     return done.stdout

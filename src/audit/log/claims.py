@@ -20,8 +20,8 @@ from audit.storage.port import KnownClaim
 
 __all__ = ["Filling", "claims_of_segment", "digests_of"]
 
-Slot = Receipt | int
-"""An old receipt, or an offset among the new events of the commit."""
+Slots = range | list[Receipt | int]
+"""Where the receipts of a call come from: old receipts, or offsets among the new events of the commit."""
 
 
 class _Filled(NamedTuple):
@@ -75,7 +75,7 @@ class Filling:
         self._receipts_of = receipts_of
         self._filled: dict[bytes, _Filled] = {}
 
-    def add(self, call: PreparedCall) -> list[Slot]:
+    def add(self, call: PreparedCall) -> Slots:
         """Add what is new in a call; return where each of its receipts will come from.
 
         Raises:
@@ -84,14 +84,14 @@ class Filling:
         if not call.keyed:
             start = len(self.events)
             self.events += call.events
-            return list(range(start, len(self.events)))
+            return range(start, len(self.events))
         return self._add_keyed_call(call, call.key) if call.key is not None else self._add_keyed_events(call)
 
-    def _add_keyed_call(self, call: PreparedCall, key: bytes) -> list[Slot]:
+    def _add_keyed_call(self, call: PreparedCall, key: bytes) -> Slots:
         filled = self._filled.get(key)
         if filled is not None:
             _check(filled.fingerprint, call.fingerprint, None)
-            return list(range(filled.offset, filled.offset + filled.length))
+            return range(filled.offset, filled.offset + filled.length)
         known = self._known.get(key)
         if known is not None and (known.first_id >> RANDOM_BITS) + CALL_KEY_MS > self._now_ms:
             _check(known.fingerprint, call.fingerprint, None)
@@ -100,10 +100,10 @@ class Filling:
         self.events += call.events
         self.claims.append(Claim(key, call.fingerprint, start, count, of_call=True))
         self._filled[key] = _Filled(call.fingerprint, start, count)
-        return list(range(start, start + count))
+        return range(start, start + count)
 
-    def _add_keyed_events(self, call: PreparedCall) -> list[Slot]:
-        slots: list[Slot] = []
+    def _add_keyed_events(self, call: PreparedCall) -> Slots:
+        slots: list[Receipt | int] = []
         new: list[Prepared] = []
         own: dict[bytes, _Filled] = {}
         for number, event in enumerate(call.events):

@@ -18,7 +18,7 @@ from audit.codec.events import event_index, event_value
 from audit.codec.segments import Segment
 from audit.codec.terms import Match
 from audit.log.answers import Answer, answer_all
-from audit.log.claims import Filling, Slot, claims_of_segment, digests_of
+from audit.log.claims import Filling, Slots, claims_of_segment, digests_of
 from audit.log.clock import Clock, ClockGuard
 from audit.log.deciding import apply_commit, number_events
 from audit.log.handle import WAIT_S, Handle
@@ -151,10 +151,10 @@ class Sequencer:
                 self._unpublished = None
             numbered = done.receipts
         for pending, places in slots:
-            answers.append((pending, [numbered[at] if isinstance(at, int) else at for at in places]))
+            answers.append((pending, _receipts(places, numbered)))
         answer_all(answers)
 
-    def _fill(self, taken: list[Pending], answers: list[Answer]) -> tuple[Filling, list[tuple[Pending, list[Slot]]]]:
+    def _fill(self, taken: list[Pending], answers: list[Answer]) -> tuple[Filling, list[tuple[Pending, Slots]]]:
         """Return the new events of some calls; calls that fail on their own are answered."""
         with self._deciding:
             self._guard_ms = self._guard.now_ms()
@@ -166,7 +166,7 @@ class Sequencer:
             known = self._handle.writable.claims(sealed) if sealed else {}
             known.update((digest, self._claims[digest]) for digest in digests if digest in self._claims)
         filling = Filling(known, self._guard_ms, self._receipts_of)
-        slots: list[tuple[Pending, list[Slot]]] = []
+        slots: list[tuple[Pending, Slots]] = []
         for pending in taken:
             try:
                 slots.append((pending, filling.add(pending.call)))
@@ -333,3 +333,9 @@ def _unavailable(cause: Exception) -> Unavailable:
     error = Unavailable(f"nothing was written: {cause}")
     error.__cause__ = cause
     return error
+
+
+def _receipts(slots: Slots, numbered: Receipts) -> Receipts:
+    if isinstance(slots, range):
+        return numbered[slots.start : slots.stop]
+    return [numbered[slot] if isinstance(slot, int) else slot for slot in slots]
