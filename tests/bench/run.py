@@ -18,7 +18,7 @@ from audit import Audit
 from tests.bench import appends, machine, reads
 from tests.bench.workload import DENSE, SPARSE
 
-RUNS = 3
+RUNS = 5
 
 
 def main() -> None:
@@ -31,14 +31,14 @@ def main() -> None:
     if options.memory is not None:
         print(json.dumps(memory(options.memory)))
         return
-    print(f"before: {machine.describe()}\n")
+    print(f"median of {RUNS} runs (least - most)\nbefore: {machine.describe()}\n")
     rows: list[dict[str, object]] = []
 
     def row(name: str, unit: str, measure: Callable[[int], float]) -> None:
         runs = [measure(number) for number in range(RUNS)]
         rows.append({"work": name, "unit": unit, "median": statistics.median(runs), "runs": runs})
         low, high = min(runs), max(runs)
-        print(f"{name:<62} {statistics.median(runs):>11,.0f} {unit:<9} ({low:,.0f} - {high:,.0f})", flush=True)
+        print(f"{name:<78} {statistics.median(runs):>9,.0f} {unit:<8} ({low:,.0f} - {high:,.0f})", flush=True)
 
     with tempfile.TemporaryDirectory(prefix="bench-", dir=Path.cwd()) as directory:
         bench_appends(row, Path(directory))
@@ -51,7 +51,7 @@ def main() -> None:
             [sys.executable, __file__, "--memory", str(store)], check=True, capture_output=True, text=True
         )
         for name, value in json.loads(told.stdout).items():
-            print(f"{name:<62} {value:>11,.0f} MiB")
+            print(f"{name:<78} {value:>9,.0f} MiB")
             rows.append({"work": name, "unit": "MiB", "median": value, "runs": [value]})
     print(f"\nafter: {machine.describe()}")
     if options.json is not None:
@@ -61,6 +61,12 @@ def main() -> None:
 def bench_appends(row: Callable[[str, str, Callable[[int], float]], None], directory: Path) -> None:
     """Durable appends."""
     print("durable appends, in-process")
+    for size in (100, 1_000):
+        row(
+            f"LevelDB alone, batches of {size:,} values of 300 bytes",
+            "values/s",
+            lambda n, s=size: appends.bare_leveldb(directory / f"bare-{s}-{n}", s, 100_000),  # type: ignore[misc]
+        )
     for tasks, count in ((1, 2_000), (64, 20_000), (1_000, 40_000)):
         row(
             f"one event each, {tasks:,} waiting tasks",
