@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from audit import (
@@ -388,6 +388,9 @@ def test_what_a_mapper_gets_wrong_is_recorded_and_never_reaches_the_domain(
 
 
 @given(message=st.text(st.characters(exclude_categories=()), max_size=2_000))
+@example(message="x" * 1_025)
+@example(message="€" * 1_000)
+@example(message="\ud800" * 1_000)
 @settings(max_examples=50)
 def test_the_recorded_problem_is_the_message_cut_to_1_kib(message: str) -> None:
     with log_on(memory_opener()) as log:

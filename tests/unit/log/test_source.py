@@ -1,6 +1,7 @@
 """Dispatching: who is called, in what order, and what becomes of what they return."""
 
 import asyncio
+import contextlib
 import copy
 import gc
 import logging
@@ -319,23 +320,46 @@ async def test_result_refuses_to_block_an_event_loop() -> None:
     dispatched.result()
 
 
-async def test_many_answers_at_once_wake_every_waiter() -> None:
-    doors = [Door() for _ in range(500)]
-    futures = [future_of(door) for door in doors]
-    waiting = asyncio.gather(*(door.dispatch(Opened()) for door in doors))
-    await asyncio.sleep(0)
+async def test_many_answers_at_once_wake_every_waiter_again_and_again() -> None:
+    for _ in range(3):
+        doors = [Door() for _ in range(500)]
+        futures = [future_of(door) for door in doors]
+        waiting = asyncio.gather(*(door.dispatch(Opened()) for door in doors))
+        await asyncio.sleep(0)
 
-    def answer() -> None:
-        for future in futures:
-            future.set_result(None)
+        def answer(these: list[Future[None]]) -> None:
+            for future in these:
+                future.set_result(None)
 
-    thread = threading.Thread(target=answer)
-    thread.start()
-    await waiting
-    thread.join()
+        thread = threading.Thread(target=answer, args=(futures,))
+        thread.start()
+        await asyncio.wait_for(waiting, timeout=30)
+        thread.join()
 
 
-def test_an_answer_after_the_loop_is_closed_hurts_nobody_and_the_loop_is_freed() -> None:
+def test_a_failure_is_freed_with_its_dispatch_without_the_garbage_collector() -> None:
+    errors: list[weakref.ref[Exception]] = []
+
+    class NotedError(Exception):
+        def __init__(self) -> None:
+            errors.append(weakref.ref(self))
+
+    def fail(_: object) -> None:
+        raise NotedError
+
+    door = Door()
+    attach(door, Opened, fail)
+    gc.disable()
+    try:
+        with contextlib.suppress(NotedError):
+            door.dispatch(Opened()).result()
+        assert errors[0]() is None
+    finally:
+        gc.enable()
+
+
+@pytest.mark.parametrize("closed_first", [True, False])
+def test_an_answer_to_a_loop_that_is_closed_hurts_nobody_and_the_loop_is_freed(closed_first: bool) -> None:
     door = Door()
     future = future_of(door)
     loop = asyncio.new_event_loop()
@@ -348,8 +372,10 @@ def test_an_answer_after_the_loop_is_closed_hurts_nobody_and_the_loop_is_freed()
     loop.run_until_complete(begin(door))
     waiting[0].cancel()
     loop.run_until_complete(asyncio.gather(*waiting, return_exceptions=True))
-    loop.close()
+    if closed_first:
+        loop.close()
     future.set_result(None)
+    loop.close()
     gone = weakref.ref(loop)
     del loop, future, door
     waiting.clear()
