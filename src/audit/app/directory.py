@@ -53,11 +53,21 @@ class Directory(Room):
             found = "is no directory" if self.path.exists() and not self.path.is_dir() else "holds no store"
             raise StoreMissing(f"{self.path} {found}: create one with create=True, or `audit init`")
         try:
-            storage = open_store(self.log_path, self._options)
+            storage = self._open_store()
         except StoreLocked as error:
             raise StoreLocked(f"{self.path} is open already, in {self._holder()}") from error
         self._write_holder()
         return storage
+
+    def _open_store(self) -> LevelDBStorage:
+        try:
+            return open_store(self.log_path, self._options)
+        except Unavailable:
+            # Most likely a full disk, on which LevelDB can't write what it recovers: that is what the reserve is for.
+            if not (self.path / _RESERVE).exists():
+                raise
+            self.release_reserve()
+            return open_store(self.log_path, self._options)
 
     def _holder(self) -> str:
         try:

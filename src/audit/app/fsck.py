@@ -14,7 +14,7 @@ __all__ = ["check_store"]
 
 
 def check_store(path: str | os.PathLike[str], on_progress: Callable[[int, int], None] | None = None) -> Report:
-    """Read every record of a store and compare it with what follows from its events. Changes nothing.
+    """Read every record of a store and compare it with what follows from its events. Repairs nothing.
 
     Args:
         path: The store's directory.

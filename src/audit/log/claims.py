@@ -90,11 +90,11 @@ class Filling:
     def _add_keyed_call(self, call: PreparedCall, key: bytes) -> Slots:
         filled = self._filled.get(key)
         if filled is not None:
-            _check(filled.fingerprint, call.fingerprint, None)
+            _check(filled.fingerprint, call.fingerprint, call)
             return range(filled.offset, filled.offset + filled.length)
         known = self._known.get(key)
         if known is not None and (known.first_id >> RANDOM_BITS) + CALL_KEY_MS > self._now_ms:
-            _check(known.fingerprint, call.fingerprint, None)
+            _check(known.fingerprint, call.fingerprint, call)
             return list(self._receipts_of(known))
         start, count = len(self.events), len(call.events)
         self.events += call.events
@@ -112,12 +112,12 @@ class Filling:
             if key is not None:
                 known = self._known.get(key)
                 if known is not None:
-                    _check(known.fingerprint, event.fingerprint, number)
+                    _check(known.fingerprint, event.fingerprint, call, number)
                     slots.append(Receipt(EventId(format_id(known.first_id)), known.first_index))
                     continue
                 filled = self._filled.get(key) or own.get(key)
                 if filled is not None:
-                    _check(filled.fingerprint, event.fingerprint, number)
+                    _check(filled.fingerprint, event.fingerprint, call, number)
                     slots.append(filled.offset)
                     continue
                 own[key] = _Filled(event.fingerprint, offset, 1)
@@ -129,7 +129,7 @@ class Filling:
         return slots
 
 
-def _check(kept: bytes, asked: bytes, number: int | None) -> None:
+def _check(kept: bytes, asked: bytes, call: PreparedCall, number: int | None = None) -> None:
     if kept != asked:
-        parameter = "idempotency_key" if number is None else f"events[{number}].idempotency_key"
-        raise Conflict(parameter, "was used before, with a different request")
+        event = "" if number is None else f"events[{number}]." if call.many else "event."
+        raise Conflict(f"{event}idempotency_key", "was used before, with a different request")

@@ -142,6 +142,7 @@ class LogCore:
             InvalidParameter: a parameter is out of form or bounds.
             CursorInvalid: the cursor is damaged, or of another store, query or order.
         """
+        self.handle.check()
         match, digest = self.reader.plan(topic, topics, filter, "asc")
         start = None if cursor is None else decode_cursor(cursor, digest)
         now = isinstance(seek, str) and seek == "now"
@@ -156,6 +157,7 @@ class LogCore:
 
     def info(self) -> StoreInfo:
         """Return the log's id, size and ends."""
+        self.handle.check()
         snapshot = self.sequencer.snapshot
         if not snapshot.size:
             return StoreInfo(self.meta.store_id, 0, None, None)

@@ -59,6 +59,21 @@ class Handle:
                 raise Unavailable(f"the store is fenced after a failed write and did not come back within {WAIT_S:g} s")
             return self._storage
 
+    def check(self) -> None:
+        """Return while the log is open, fenced or not.
+
+        Raises:
+            StoreClosed: closed for good.
+            StoreForked: this is a forked child.
+        """
+        if self._ended is not None:
+            raise type(self._ended)(*self._ended.args)
+
+    @property
+    def forked(self) -> bool:
+        """Whether this is a forked child, in which nothing works."""
+        return isinstance(self._ended, StoreForked)
+
     @property
     def fenced(self) -> bool:
         """Whether no storage is open just now."""

@@ -75,6 +75,7 @@ class PreparedCall(NamedTuple):
         key: Digest of the call's idempotency key, or None.
         fingerprint: Digest of the call as sent; empty without a key.
         keyed: Whether the call or any of its events has an idempotency key.
+        many: Whether errors name `events[n]` or, of a call with one event, `event`.
     """
 
     events: list[Prepared]
@@ -82,6 +83,7 @@ class PreparedCall(NamedTuple):
     key: bytes | None
     fingerprint: bytes
     keyed: bool
+    many: bool = True
 
 
 def prepare_call(
@@ -121,7 +123,7 @@ def prepare_call(
     if size > MAX_CALL_BYTES:
         raise TooLarge("events", f"must have at most {MAX_CALL_BYTES} bytes encoded, have {size}")
     if idempotency_key is None:
-        return PreparedCall(prepared, size, None, b"", keyed)
+        return PreparedCall(prepared, size, None, b"", keyed, many)
     if keyed:
         raise InvalidParameter("idempotency_key", "give one for the call or one for each event, not both")
     digest = hashlib.blake2b(digest_size=DIGEST_BYTES)

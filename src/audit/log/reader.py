@@ -102,6 +102,7 @@ class Reader:
             InvalidParameter: a parameter is out of form or bounds.
             CursorInvalid: the cursor is damaged, or of another store, query or order.
         """
+        self._handle.check()
         match, digest = self.plan(topic, topics, filter, order)
         start = None if cursor is None else decode_cursor(cursor, digest)
         span = to_span(seek, seek_end, inclusive)
@@ -211,6 +212,7 @@ class Reader:
         Raises:
             InvalidParameter: no event id.
         """
+        self._handle.check()
         return self._snapshot().event_with(parse_id(event_id))
 
     def get(self, event_id: str) -> bytes:
@@ -220,6 +222,7 @@ class Reader:
             InvalidParameter: no event id.
             NotFound: no event has this id.
         """
+        self._handle.check()
         value = parse_id(event_id)
         snapshot = self._snapshot()
         event = snapshot.event_with(value)
@@ -228,6 +231,15 @@ class Reader:
         if event is None:
             raise NotFound(f"no event has the id {event_id}")
         return event
+
+    def check_not_forked(self) -> None:
+        """Return unless this is a forked child, in which nobody would ever wake a tail.
+
+        Raises:
+            StoreForked: it is.
+        """
+        if self._handle.forked:
+            self._handle.check()
 
     def check_position(self, position: Position, snapshot: Snapshot, *, disk: bool) -> bool:
         """Check that a cursor's event is the one it was; return False when only the disk can tell.

@@ -144,7 +144,11 @@ class Sequencer:
                 self._write(commit, done.last_id)
             except Exception as error:  # noqa: BLE001 - whatever it was, the write may have happened: fence
                 unknown = error if isinstance(error, OutcomeUnknown) else _unknown(error)
-                answer_all([*answers, *((pending, unknown) for pending, _ in slots)])
+                for pending, places in slots:
+                    # Only what has new events is in doubt; old receipts stay true.
+                    new = isinstance(places, range) or any(isinstance(place, int) for place in places)
+                    answers.append((pending, unknown if new else _receipts(places, [])))
+                answer_all(answers)
                 self._recover(unknown)
                 return
             finally:

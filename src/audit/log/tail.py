@@ -139,6 +139,7 @@ class TailCore:
         Raises:
             CursorInvalid: the cursor it started from points at another event than it did.
         """
+        self._reader.check_not_forked()
         if self._ended is not None:
             return End(self.cursor, self._ended)
         if self._left == 0:

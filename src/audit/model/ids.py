@@ -67,7 +67,7 @@ _DIGITS: Final = bytes.maketrans(_ALPHABET.encode(), b"0123456789abcdefghijklmno
 
 
 def value_of(text: bytes) -> int:
-    """Return the integer of an id's text that is known to be right: ten times as fast as `parse_id`."""
+    """Return the integer of an id's text that is known to be right, in less than half the time of `parse_id`."""
     return int(text.translate(_DIGITS), 32)
 
 

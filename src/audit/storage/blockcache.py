@@ -1,7 +1,7 @@
 """Decompressed blocks of sealed segments, least recently used thrown out first, bounded in bytes.
 
-Never stale: sealed events don't change. Its own few lines rather than a library's cache, which took as long as
-decompressing a block.
+Never stale: sealed events don't change. A few lines of our own rather than a library's cache, in which putting a block
+took longer than decompressing it: see note 18 of docs/design/decisions.md.
 """
 
 from __future__ import annotations
