@@ -584,6 +584,6 @@ class LevelDBMachine(LogMachine):
 
 
 TestMemory = MemoryMachine.TestCase
-TestMemory.settings = settings(max_examples=60, stateful_step_count=40)
+TestMemory.settings = settings(max_examples=150, stateful_step_count=40)
 TestLevelDB = LevelDBMachine.TestCase
-TestLevelDB.settings = settings(max_examples=40, stateful_step_count=40)
+TestLevelDB.settings = settings(max_examples=80, stateful_step_count=40)
