@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from audit import Actor, Audit, AuditError, Batch, NewEvent, Receipt, StoreOptions, SyncAudit
 from audit.app.fsck import check_store
-from audit.model.event import TopicPath
+from audit.model.topic import Topic
 from audit.testing import FakeClock
 
 __all__ = ["OPTIONS", "QUERIES", "digest", "made_event"]
@@ -40,7 +40,7 @@ QUERIES: Final[dict[str, dict[str, Any]]] = {
 def made_event(number: int) -> NewEvent:
     """Return the event that stands at an index; each third has an idempotency key."""
     chance = random.Random(number)
-    topics: list[TopicPath] = [("all", str(number % 7))]
+    topics: list[Topic] = [("all", str(number % 7))]
     if number % 2:
         topics.append(("half", "of", "it"))
     if number % 3 == 0:
@@ -50,7 +50,7 @@ def made_event(number: int) -> NewEvent:
     return NewEvent(
         topics=topics,
         action=f"action {number % 4}",
-        actor=Actor(id=f"actor {number % 11}"),
+        actor=Actor(type="user", id=f"actor {number % 11}"),
         idempotency_key=f"key {number}" if number % 3 == 0 else None,
         data={"text": chance.randbytes(chance.choice((10, 50, 200, 200, 1_500))).hex()},
     )

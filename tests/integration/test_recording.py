@@ -175,7 +175,7 @@ def test_plain_threads_dispatch_and_wait(log: SyncAudit) -> None:
 
     def work(node: Node) -> None:
         with log.record(node, Forwarded, to_audit):
-            for n in range(200):
+            for n in range(50):
                 node.dispatch(Forwarded(n, node.number)).result(timeout_s=60)
 
     threads = [threading.Thread(target=work, args=(node,)) for node in nodes]
@@ -184,7 +184,7 @@ def test_plain_threads_dispatch_and_wait(log: SyncAudit) -> None:
     for thread in threads:
         thread.join()
     for node in nodes:
-        assert [event.data for event in everything(log, ("node", str(node.number)))] == list(range(200))
+        assert [event.data for event in everything(log, ("node", str(node.number)))] == list(range(50))
 
 
 def test_a_dispatch_from_a_thread_can_be_awaited_in_an_event_loop(log: SyncAudit) -> None:

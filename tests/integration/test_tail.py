@@ -31,7 +31,8 @@ from audit import (
 )
 from audit.codec.events import event_index
 from audit.log.clock import SystemClock
-from audit.log.tail import Notice
+from audit.log.tail import Notice, TailCore
+from audit.log.wakeups import Sleeper
 from audit.model.ids import timestamp_ms
 from audit.storage.memory import Disk, MemoryStorage
 from audit.storage.port import Found, Search
@@ -224,6 +225,36 @@ async def test_whatever_is_asked_for_wakes_the_tail(log: Audit, query: dict[str,
     await asleep(log)
     await log.append(NewEvent(topics=[("z",), ("a", "b", "c")], actor=Actor(type="user", id="u"), action="open"))
     assert indexes([await reading]) == [0]
+
+
+@pytest.mark.parametrize("topic", [("a",), ()])
+async def test_a_commit_between_a_tails_last_look_and_its_sleep_is_not_slept_through(
+    log: Audit, monkeypatch: pytest.MonkeyPatch, topic: tuple[str, ...]
+) -> None:
+    def interleaved(core: TailCore, sleeper: Sleeper) -> bool:
+        # What the writer's thread may do while the tail lies down.
+        monkeypatch.undo()
+        log.sync.append(numbered(0))
+        return core.fall_asleep(sleeper)
+
+    tail = log.subscribe(topic)
+    await read_up(tail)
+    monkeypatch.setattr(TailCore, "fall_asleep", interleaved)
+    assert indexes([await next_of(tail)]) == [0]
+
+
+@pytest.mark.parametrize("topic", [("a",), ()])
+async def test_commits_between_a_wake_up_and_the_tails_next_look_are_delivered(
+    log: Audit, topic: tuple[str, ...]
+) -> None:
+    tail = log.subscribe(topic)
+    await read_up(tail)
+    reading = asyncio.create_task(next_of(tail))
+    await asleep(log)
+    # Blocking, so that the tail, in this very loop, gets to run only after them all.
+    for n in range(3):
+        log.sync.append(numbered(n))
+    assert indexes([await reading]) == [0, 1, 2]
 
 
 @pytest.mark.parametrize("topic", [(), ("a",), ("a", "b")])

@@ -6,12 +6,9 @@ import asyncio
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future as ThreadFuture
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
 from audit.codec.cursors import decode_cursor
-from audit.codec.events import event_value
-from audit.codec.terms import match_of
 from audit.log.clock import Clock
 from audit.log.handle import Handle
 from audit.log.observing import Observers
@@ -22,19 +19,17 @@ from audit.log.recording import Recordings
 from audit.log.room import Room
 from audit.log.sequencer import Sequencer
 from audit.log.tail import TailCore, TailRequest, check_tail_limit
+from audit.log.threads import ReaderThreads
 from audit.log.topics import TopicPage, list_topics
 from audit.log.wakeups import Wakeups
 from audit.model.errors import StoreForked
 from audit.model.event import NewEvent
 from audit.model.ids import EventId, format_id
-from audit.model.query import to_query
-from audit.model.span import EVERYTHING, Bound, to_span
+from audit.model.span import Bound, to_span
 from audit.storage.options import StoreOptions
-from audit.storage.port import Search, Storage
+from audit.storage.port import Storage
 
 __all__ = ["LogCore", "StoreInfo"]
-
-_READERS: Final = 4
 
 
 class StoreInfo(NamedTuple):
@@ -85,14 +80,13 @@ class LogCore:
             self.sequencer = Sequencer(
                 self.handle, self.wakeups, clock, room, options, accept_clock=accept_clock, seed=seed
             )
-            self._first_id = _first_id(storage)
         except BaseException:
             storage.close()
             raise
         self.reader = Reader(self.handle, lambda: self.sequencer.snapshot, self.meta.store_id, clock)
-        self.executor = ThreadPoolExecutor(_READERS, thread_name_prefix="audit-reader")
+        self.threads = ReaderThreads()
         self.recordings = Recordings(self.put, clock)
-        self.observers = Observers(self.tail, self.executor)
+        self.observers = Observers(self.tail, self.threads)
         self._owner = os.getpid()
         self.sequencer.start()
 
@@ -161,11 +155,9 @@ class LogCore:
         snapshot = self.sequencer.snapshot
         if not snapshot.size:
             return StoreInfo(self.meta.store_id, 0, None, None)
-        if self._first_id is None:
-            first = snapshot.event_at(0)
-            self._first_id = event_value(first) if first is not None else _first_id(self.handle.writable)
-        first_id = None if self._first_id is None else format_id(self._first_id)
-        return StoreInfo(self.meta.store_id, snapshot.size, first_id, format_id(snapshot.last_id))
+        first_id = self.sequencer.first_id
+        oldest = None if first_id is None else format_id(first_id)
+        return StoreInfo(self.meta.store_id, snapshot.size, oldest, format_id(snapshot.last_id))
 
     def close(self) -> None:
         """Commit or fail every waiting append, end every tail, close the storage. Blocks; may be called twice."""
@@ -177,17 +169,4 @@ class LogCore:
         self.wakeups.close()
         self.observers.join()
         self.handle.close()
-        self.executor.shutdown(wait=True)
-
-
-def _first_id(storage: Storage) -> int | None:
-    """Return the id of the oldest event on disk, sealed or not."""
-    found = storage.search(Search(match_of(to_query()), EVERYTHING, descending=False, limit=1, max_bytes=1), _never)
-    if found.events:
-        return event_value(found.events[0])
-    commits = storage.load().commits
-    return event_value(commits[0][1].events[0]) if commits else None
-
-
-def _never() -> bool:
-    return False
+        self.threads.close()

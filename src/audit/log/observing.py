@@ -10,13 +10,13 @@ import asyncio
 import logging
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import Executor
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 from audit.log.reader import Window
 from audit.log.recent import Snapshot
 from audit.log.tail import Batch, End, Notice, Step, TailCore
+from audit.log.threads import ReaderThreads
 from audit.log.wakeups import Sleeper
 from audit.model.errors import StoreClosed
 from audit.model.event import Event
@@ -36,10 +36,10 @@ _log = logging.getLogger("audit")
 class Observers:
     """The subscriptions of one open log. Keeps each until it is over."""
 
-    def __init__(self, open_tail: Callable[..., TailCore], executor: Executor) -> None:
+    def __init__(self, open_tail: Callable[..., TailCore], threads: ReaderThreads) -> None:
         """Take how to open a tail, with the parameters of `LogCore.tail`, and where it may read the disk."""
         self._open_tail = open_tail
-        self._executor = executor
+        self._threads = threads
         self._lock = threading.RLock()
         self._live: set[_Subscription] = set()
 
@@ -57,7 +57,7 @@ class Observers:
             subscription = _Subscription(self._tail(topic, topics, filter), observer, self._forget)
             with self._lock:
                 self._live.add(subscription)
-            subscription.start(self._executor)
+            subscription.start(self._threads)
             return Disposable(subscription.dispose)
 
         # What is wrong with the parameters is said here, not at each subscription.
@@ -99,7 +99,7 @@ class _Subscription:
         self._thread: threading.Thread | None = None
         self.task: asyncio.Task[None] | None = None
 
-    def start(self, executor: Executor) -> None:
+    def start(self, threads: ReaderThreads) -> None:
         """Begin calling the observer, in the running event loop or else in a new thread."""
         try:
             loop = asyncio.get_running_loop()
@@ -107,7 +107,7 @@ class _Subscription:
             self._thread = threading.Thread(target=self._run_in_thread, name="audit-observer", daemon=True)
             self._thread.start()
         else:
-            self.task = loop.create_task(self._run_in_loop(loop, executor), name="audit-observer")
+            self.task = loop.create_task(self._run_in_loop(loop, threads), name="audit-observer")
             # Not in the task itself, which may be cancelled before it runs at all.
             self.task.add_done_callback(lambda _: self._gone())
 
@@ -142,7 +142,7 @@ class _Subscription:
 
     # -- in the task or thread ---------------------------------------------------------------------------------------
 
-    async def _run_in_loop(self, loop: asyncio.AbstractEventLoop, executor: Executor) -> None:
+    async def _run_in_loop(self, loop: asyncio.AbstractEventLoop, threads: ReaderThreads) -> None:
         try:
             while not self._over:
                 step = self._next()
@@ -151,7 +151,7 @@ class _Subscription:
                         if sleeper is not None:
                             await sleeper.wait(None)
                 elif step is Step.READ_DISK:
-                    self._take(await self._read_in(executor, loop))
+                    self._take(await self._read_in(threads))
                 else:
                     await asyncio.sleep(0)
         except Exception as error:  # noqa: BLE001 - the tail's errors are the observer's to hear
@@ -196,13 +196,11 @@ class _Subscription:
         self._tell(notice)
         return None
 
-    async def _read_in(self, executor: Executor, loop: asyncio.AbstractEventLoop) -> tuple[Window, Snapshot] | None:
+    async def _read_in(self, threads: ReaderThreads) -> tuple[Window, Snapshot] | None:
         try:
-            reading = loop.run_in_executor(executor, self._read)
-        except RuntimeError:
-            # The executor is shut down, which is the last thing that closing the log does.
+            return await threads.run(self._read)
+        except StoreClosed:
             return None
-        return await reading
 
     def _read(self) -> tuple[Window, Snapshot] | None:
         """Read on from disk; blocks. None: the log is closed."""

@@ -37,8 +37,8 @@ class Pending:
         self.call = call
         self.future = future
         self.loop = loop
-        self.since_ms = 0
-        """When it first found the store fenced, by the monotonic clock; 0: it did not."""
+        self.since_ms: int | None = None
+        """When it first found the store fenced, by the monotonic clock; None: it did not."""
 
 
 class AppendQueue:

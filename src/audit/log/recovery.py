@@ -1,4 +1,4 @@
-"""What a reopened store must be, and what it may have gained, after a write whose outcome was not known."""
+"""What an opened store holds: after a write whose outcome was not known, what it must have kept and may have gained."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from audit.codec.terms import Match, event_terms
 from audit.log.recent import Snapshot
 from audit.model.errors import StoreCorrupt
 from audit.model.ids import MAX_VALUE, format_id
-from audit.model.span import Span
+from audit.model.span import EVERYTHING, Span
 from audit.storage.port import Head, Search, Storage
 
-__all__ = ["check_kept", "gained_terms"]
+__all__ = ["check_kept", "first_id_of", "gained_terms"]
 
 _EVERYTHING: Final = Match((), ())
 
@@ -46,3 +46,13 @@ def gained_terms(before: Snapshot, head: Head, storage: Storage) -> list[tuple[b
             return terms
         terms += [event_terms(decode_event(event)) for event in events]
         low = event_value(events[-1]) + 1
+
+
+def first_id_of(storage: Storage) -> int | None:
+    """Return the id of the oldest event on disk, sealed or not; None: there is none."""
+    search = Search(_EVERYTHING, EVERYTHING, descending=False, limit=1, max_bytes=1)
+    events = storage.search(search, lambda: False).events
+    if events:
+        return event_value(events[0])
+    commits = storage.load().commits
+    return event_value(commits[0][1].events[0]) if commits else None

@@ -1,7 +1,7 @@
 """The single writer. Owns the last id and the head; an event is visible only after its commit is on disk.
 
 One thread takes calls from the queue, decides a commit, writes it in one synchronous batch, publishes it, and answers
-all its callers with one call into each event loop. Any exception from a write fences the store: see `_recover`.
+all its callers with one call into each event loop. Any exception from a write fences the store: see `_fence`.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import logging
 import os
 import random
 import threading
+from collections import deque
 from typing import Final
 
 from audit.codec.commits import Commit
@@ -24,7 +25,7 @@ from audit.log.deciding import apply_commit, number_events
 from audit.log.handle import WAIT_S, Handle
 from audit.log.queue import AppendQueue, Pending, Receipts
 from audit.log.recent import Snapshot, search_recent
-from audit.log.recovery import check_kept, gained_terms
+from audit.log.recovery import check_kept, first_id_of, gained_terms
 from audit.log.room import Room
 from audit.log.wakeups import Wakeups
 from audit.model.errors import AuditError, OutcomeUnknown, StoreClosed, StoreCorrupt, Unavailable
@@ -74,7 +75,12 @@ class Sequencer:
         self._head = Segment(0)
         self._claims: dict[bytes, KnownClaim] = {}
         self.snapshot = Snapshot(0, -1, (self._head,))
-        self._load(storage.load())
+        self.snapshot = self._load(storage.load())
+        self.first_id = first_id_of(storage)
+        """Id of the oldest event; None while there is none."""
+        self._held: deque[Pending] = deque()
+        self._fenced_by: Exception | None = None
+        self._attempts = 0
         self._guard = ClockGuard(clock, self.snapshot.last_id, accepted=accept_clock)
         self._min_ms = 0
         self._guard_ms = 0
@@ -117,10 +123,17 @@ class Sequencer:
     # -- the writer's thread ---------------------------------------------------------------------------------------
 
     def _run(self) -> None:
-        while not self._queue.closed:
-            taken = self._queue.take()
+        while True:
+            if self._fenced_by is not None:
+                self._recover(self._fenced_by)
+                continue
+            # What waited through a fence comes first, one call at a time, in its old order.
+            taken = [self._held.popleft()] if self._held else self._queue.take()
+            taken = [pending for pending in taken if not pending.future.cancelled()]
             if taken:
                 self._commit(taken)
+            elif self._queue.closed and not self._held:
+                return
 
     def _commit(self, taken: list[Pending]) -> None:
         """Decide and write one commit, publish it, answer its callers."""
@@ -149,10 +162,9 @@ class Sequencer:
                     new = isinstance(places, range) or any(isinstance(place, int) for place in places)
                     answers.append((pending, unknown if new else _receipts(places, [])))
                 answer_all(answers)
-                self._recover(unknown)
+                self._fence(unknown)
                 return
-            finally:
-                self._unpublished = None
+            self._unpublished = None
             numbered = done.receipts
         for pending, places in slots:
             answers.append((pending, _receipts(places, numbered)))
@@ -191,6 +203,8 @@ class Sequencer:
         segments = before.segments
         if applied.batch.sealed:
             segments = self._within_budget((*segments[:-1], *applied.batch.sealed, applied.head))
+        if self.first_id is None:
+            self.first_id = event_value(commit.events[0])
         after = Snapshot(commit.first_index + len(commit.events), last_id, segments)
         self._publish(before.end, after, commit.terms)
 
@@ -232,8 +246,8 @@ class Sequencer:
 
     # -- opening and recovering ------------------------------------------------------------------------------------
 
-    def _load(self, head: Head) -> None:
-        """Take over the unsealed head, as found on disk."""
+    def _load(self, head: Head) -> Snapshot:
+        """Take over the unsealed head, as found on disk; return what is to be published."""
         segment = Segment(head.first_index)
         last_id = head.last_sealed_id
         for key, commit in head.commits:
@@ -242,57 +256,65 @@ class Sequencer:
             last_id = event_value(commit.events[-1])
         self._head = segment
         self._claims = claims_of_segment(segment)
-        self.snapshot = Snapshot(head.first_index + len(segment), last_id, (segment,))
+        return Snapshot(head.first_index + len(segment), last_id, (segment,))
 
-    def _recover(self, cause: Exception) -> None:
-        """Fence the store after a failed write: close it, reopen it, check what was acknowledged, go on.
+    def _fence(self, cause: Exception) -> None:
+        """Close the store after a failed write; `_recover` opens it again.
 
         LevelDB goes on after an error as if nothing had been, and loses later acknowledged writes; so no handle is
-        written to twice after one. Calls that wait are held for 5 s, then fail as unavailable.
+        written to twice after one.
         """
         _log.error("a write failed, the store is fenced: %s", cause)
-        acknowledged = self.snapshot
+        self._fenced_by = cause
+        self._attempts = 0
         self._handle.fence()
         self._room.release_reserve()
-        held: list[Pending] = []
-        attempt = 0
-        while True:
-            try:
-                self._reopen(acknowledged)
-                break
-            except Exception as error:  # noqa: BLE001 - whatever it is, the store stays fenced and is tried again
-                _log.warning("the fenced store can't be reopened yet: %s", error)
-                cause = error
-            held = self._fail_stale([*held, *self._queue.take_all()], cause)
-            if self._stopping.is_set():
-                answer_all([(pending, _unavailable(cause)) for pending in held])
-                return
-            self._stopping.wait(_RETRY_S[min(attempt, len(_RETRY_S) - 1)])
-            attempt += 1
-        self._room.restore_reserve()
-        _log.warning("the store was reopened with %d events and goes on", self.snapshot.size)
-        # What was held goes through the same gate again, in its old order, before anything newer.
-        for pending in held:
-            if not pending.future.cancelled():
-                self._commit([pending])
 
-    def _reopen(self, acknowledged: Snapshot) -> None:
+    def _recover(self, cause: Exception) -> None:
+        """Try once to reopen the fenced store, check what was acknowledged, and go on.
+
+        Calls that wait are held for 5 s, then fail as unavailable.
+        """
+        try:
+            self._reopen()
+        except Exception as error:  # noqa: BLE001 - whatever it is, the store stays fenced and is tried again
+            _log.warning("the fenced store can't be reopened yet: %s", error)
+            cause = error
+        else:
+            self._fenced_by = None
+            self._unpublished = None
+            self._room.restore_reserve()
+            _log.warning("the store was reopened with %d events and goes on", self.snapshot.size)
+            return
+        self._held.extend(self._queue.take_all())
+        if self._stopping.is_set():
+            answer_all([(pending, _unavailable(cause)) for pending in self._held])
+            self._held.clear()
+            # Nobody is left to go on for.
+            self._fenced_by = None
+            return
+        self._fail_stale(cause)
+        self._stopping.wait(_RETRY_S[min(self._attempts, len(_RETRY_S) - 1)])
+        self._attempts += 1
+
+    def _reopen(self) -> None:
         """Open the storage anew and go on with it, or close it and say why not."""
         storage = self._handle.reopen()
         try:
-            self._resume(acknowledged, storage)
+            self._resume(storage)
         except BaseException:
             self._handle.fence()
             storage.close()
             raise
 
-    def _resume(self, acknowledged: Snapshot, storage: Storage) -> None:
+    def _resume(self, storage: Storage) -> None:
         """Take over a reopened store, after checking that nothing acknowledged is missing."""
         head = storage.load()
-        check_kept(acknowledged, head, storage)
         before = self.snapshot
-        self._load(head)
-        found, self.snapshot = self.snapshot, before
+        check_kept(before, head, storage)
+        found = self._load(head)
+        if self.first_id is None and found.size:
+            self.first_id = first_id_of(storage)
         if found.size == before.size:
             # What is in memory is as good as before, but for the head, which a failed commit may have grown.
             self._publish(before.end, found, [])
@@ -302,16 +324,17 @@ class Sequencer:
             self._publish(before.end, found, gained_terms(before, head, storage))
         self._handle.restore(storage)
 
-    def _fail_stale(self, held: list[Pending], cause: Exception) -> list[Pending]:
-        """Fail the calls that have waited too long for a fenced store; return the others."""
+    def _fail_stale(self, cause: Exception) -> None:
+        """Fail the held calls that have waited too long."""
         now = self._clock.monotonic_ms()
         kept: list[Pending] = []
         stale: list[Pending] = []
-        for pending in held:
-            pending.since_ms = pending.since_ms or now
+        for pending in self._held:
+            if pending.since_ms is None:
+                pending.since_ms = now
             (stale if now - pending.since_ms >= WAIT_S * 1000 else kept).append(pending)
+        self._held = deque(kept)
         answer_all([(pending, _unavailable(cause)) for pending in stale])
-        return kept
 
 
 def _known(commit: Commit, first_index: int) -> dict[bytes, KnownClaim]:

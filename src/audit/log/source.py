@@ -44,17 +44,19 @@ class EventSource:
             event: An object of the domain's own event types.
         """
         asked: list[Future[Any]] = []
-        for entry in _entries_of(self):
-            try:
-                if isinstance(event, entry.event_type):
-                    future = entry.handler(event)
-                    if future is not None:
-                        asked.append(future)
-            except Exception as error:  # noqa: BLE001 - whatever a handler raises is its result
-                # Without this frame, which holds `asked`: the error would keep itself alive.
-                trace = error.__traceback__ and error.__traceback__.tb_next
-                asked.append(_failed(error.with_traceback(trace)))
-        return Dispatched(asked) if asked else _NOTHING_ASKED
+        try:
+            for entry in _entries_of(self):
+                try:
+                    if isinstance(event, entry.event_type):
+                        future = entry.handler(event)
+                        if future is not None:
+                            asked.append(future)
+                except Exception as error:  # noqa: BLE001 - whatever a handler raises is its result
+                    asked.append(_failed(error))
+            return Dispatched(asked) if asked else _NOTHING_ASKED
+        finally:
+            # An error's traceback holds this frame: the error would keep itself alive.
+            del asked
 
 
 class Dispatched:

@@ -145,6 +145,8 @@ class TailCore:
         if self._left == 0:
             self._ended = "limit"
             return End(self.cursor, "limit")
+        # Before the snapshot: what is committed between the two is in the snapshot, and below the promise.
+        promised = self._sequencer.watermark() if self._span.high <= MAX_VALUE else 0
         snapshot = self._sequencer.snapshot
         if self._unchecked is not None:
             if not self._reader.check_position(self._unchecked, snapshot, disk=False):
@@ -164,7 +166,7 @@ class TailCore:
             if batch is not None:
                 return batch
         if self._position.index >= snapshot.size - 1 or self._span.empty or self._span.high <= snapshot.last_id + 1:
-            if self._is_over(snapshot):
+            if self._is_over(snapshot, promised):
                 self._ended = "seek_end"
                 return End(self.cursor, "seek_end")
             if not self._caught_up:
@@ -220,14 +222,14 @@ class TailCore:
             return Position(position.index, position.last_id, self._span.low)
         return position
 
-    def _is_over(self, snapshot: Snapshot) -> bool:
+    def _is_over(self, snapshot: Snapshot, promised: int) -> bool:
         """Whether no event below the span's upper end can come any more."""
         if self._span.empty:
             return True
         high = self._span.high
         if high > MAX_VALUE:
             return False
-        return high <= snapshot.last_id + 1 or high <= self._sequencer.watermark()
+        return high <= snapshot.last_id + 1 or high <= promised
 
     def timeout_s(self, now_ms: int) -> float | None:
         """Return after how long a sleeping tail must look whether its end has passed; None: never."""

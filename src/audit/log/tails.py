@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
-from concurrent.futures import Executor
 from types import TracebackType
 from typing import Self
 
 from audit.log.clock import Clock
 from audit.log.tail import BATCH_EVENTS, Batch, End, Notice, Step, TailCore
+from audit.log.threads import ReaderThreads
 from audit.log.wakeups import Sleeper
 from audit.model.errors import InvalidParameter, StoreClosed
 from audit.model.event import Event
@@ -33,6 +33,15 @@ class _Events:
         self._next += 1
         return batch.events[self._next - 1]
 
+    def rest(self, max_events: int) -> Batch | None:
+        """Return what is left of the batch, as a batch of its own."""
+        batch = self._batch
+        if batch is None or self._next >= len(batch):
+            return None
+        some = batch.slices[self._next : self._next + max_events]
+        self._next += len(some)
+        return Batch(some, self.cursor)
+
     def push(self, batch: Batch) -> None:
         self._batch = batch
         self._next = 0
@@ -49,9 +58,9 @@ class _Events:
 class Tail:
     """A tail in an event loop: an asynchronous iterator of events, or of notices by `read`. For one task at a time."""
 
-    def __init__(self, core: TailCore, executor: Executor, clock: Clock) -> None:
+    def __init__(self, core: TailCore, threads: ReaderThreads, clock: Clock) -> None:
         self._core = core
-        self._executor = executor
+        self._threads = threads
         self._clock = clock
         self._events = _Events(core)
         self._sleeper: Sleeper | None = None
@@ -96,6 +105,9 @@ class Tail:
         """
         _check_max_events(max_events)
         core = self._core
+        rest = self._events.rest(max_events)
+        if rest is not None:
+            return rest
         # Even a tail that finds all in memory lets others run between two batches.
         await asyncio.sleep(0)
         while True:
@@ -104,7 +116,7 @@ class Tail:
                 await self._sleep()
             elif step is Step.READ_DISK:
                 try:
-                    window, snapshot = await asyncio.get_running_loop().run_in_executor(self._executor, core.read_disk)
+                    window, snapshot = await self._threads.run(core.read_disk)
                 except StoreClosed:
                     core.end("shutdown")
                     continue
@@ -172,6 +184,9 @@ class SyncTail:
         """Return the next notice, or None when there was none in time; errors as of `Tail.read`."""
         _check_max_events(max_events)
         core = self._core
+        rest = self._events.rest(max_events)
+        if rest is not None:
+            return rest
         until = None if timeout_s is None else self._clock.monotonic_ms() + timeout_s * 1000
         while True:
             step = core.step(max_events)

@@ -174,7 +174,7 @@ class AsyncVerbs:
         """
         core = self._core
         tail = core.tail(topic, topics, seek, seek_end, inclusive, limit, cursor, filter)
-        return Tail(tail, core.executor, core.clock)
+        return Tail(tail, core.threads, core.clock)
 
     def observe(
         self,
@@ -263,7 +263,7 @@ class AsyncVerbs:
         await self._core.observers.finish()
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._core.executor, work)
+        return await self._core.threads.run(work)
 
 
 def _first_of(many: asyncio.Future[list[Receipt]], loop: asyncio.AbstractEventLoop) -> asyncio.Future[Receipt]:

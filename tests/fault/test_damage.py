@@ -1,0 +1,301 @@
+"""Files of a closed store are damaged: it is told, or nothing has changed; never other data, never a hole.
+
+What a cut of LevelDB's write-ahead log may do besides, and nothing else: leave a shorter log (docs/design).
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import shutil
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import pytest
+
+from audit import Audit
+from audit.app.fsck import check_store
+from audit.codec.events import event_id_text, event_index
+from audit.codec.keys import CHUNK, COMMIT, END, META, RECEIPT, SEGMENT, SEGMENT_RECEIPTS, TOPIC
+from audit.storage.driver import plyvel
+from audit.storage.leveldb import open_store
+from audit.testing import FakeClock, log_on
+from tests.fault.children import Child, started
+from tests.fault.damaged import OPTIONS, QUERIES, digest, made_event
+
+EVENTS: Final = 3_000
+SEED: Final = 20_260_101
+TOLD: Final = {"store_corrupt", "unavailable"}
+TOLD_AT_OPENING: Final = {*TOLD, "store_missing", "store_format"}
+
+
+class Whole(NamedTuple):
+    """A store as it should be, and what it answers."""
+
+    path: Path
+    answers: dict[str, list[bytes]]
+    topics: list[Any]
+    samples: dict[str, Any]
+    reader: Child
+
+
+def paged(log: Any, arguments: dict[str, Any]) -> list[bytes]:
+    found: list[bytes] = []
+    page = log.list(**arguments, limit=1_000)
+    found += page.slices
+    while page.has_more:
+        page = log.list(**arguments, limit=1_000, cursor=page.cursor)
+        found += page.slices
+    return found
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Whole]:
+    """Build a store of several tables, whose last commits are in LevelDB's write-ahead log only, and one to ask it."""
+    path = tmp_path_factory.mktemp("whole") / "data"
+    Audit.init(path, clock=FakeClock())
+    chance = random.Random(SEED)
+    clock = FakeClock()
+    with log_on(lambda: open_store(path / "log", OPTIONS), clock=clock, options=OPTIONS, seed=SEED) as log:
+        number = 0
+        while number < EVENTS:
+            count = min(chance.choice((1, 5, 40, 300)), EVENTS - number)
+            log.append_many([made_event(at) for at in range(number, number + count)])
+            number += count
+            if chance.random() < 0.2:
+                clock.advance(chance.randrange(5))
+        answers = {name: paged(log, arguments) for name, arguments in QUERIES.items()}
+        topics = [list(row) for row in log.topics().topics]
+    answers["a tail"] = stored = answers["everything"]
+    assert len(stored) == EVENTS
+    files = Counter(file.suffix for file in (path / "log").iterdir())
+    assert files[".ldb"] >= 4
+    assert sum(file.stat().st_size for file in (path / "log").glob("*.log")) > 10_000
+    samples = {
+        "ids": [event_id_text(stored[at]).decode() for at in chance.sample(range(EVENTS), 40)],
+        "numbers": [number * 3 for number in chance.sample(range(EVENTS // 3), 20)],
+    }
+    samples_file = path.with_name("samples.json")
+    samples_file.write_text(json.dumps(samples))
+    with ExitStack() as stack:
+        yield Whole(path, answers, topics, samples, stack.enter_context(started("damaged.py", samples_file)))
+
+
+# -- judging -----------------------------------------------------------------------------------------------------------
+
+
+def judge(whole: Whole, told: dict[str, Any], *, may_be_shorter: bool = False) -> str:
+    """Check what a damaged store said; return how it took the damage."""
+    stored = whole.answers["everything"]
+    errors = {told["fsck"], told["opened"]} - {None}
+    assert errors <= TOLD_AT_OPENING, told
+    if told["opened"] is not None:
+        assert told["fsck"] is not None or told["findings"], "fsck finds nothing in a store that can't be opened"
+        return "refused"
+    size = told["size"]
+    # A shorter log is one that was cut between two commits, and in all other ways as it was.
+    assert size == EVENTS or (may_be_shorter and size < EVENTS), f"has {size} events without a word"
+    kept = {event_id_text(one) for one in stored[:size]}
+    failed = 0
+    for name, answer in told["queries"].items():
+        expected = [one for one in whole.answers[name] if event_index(one) < size]
+        failed += answer["error"] is not None
+        assert answer["error"] is None or answer["error"] in TOLD, (name, answer)
+        assert answer["digest"] == digest(expected[: answer["count"]]), f"{name}: other data"
+        assert answer["error"] is not None or answer["count"] == len(expected), f"{name}: a hole"
+    for event_id, answer in told["events"].items():
+        event = [one for one in stored if event_id_text(one) == event_id.encode()]
+        failed += answer["error"] in TOLD
+        if event_id.encode() not in kept:
+            assert answer["error"] == "not_found"
+        elif answer["error"] is None:
+            assert answer["digest"] == digest(event), f"event {event_id}: other data"
+        else:
+            assert answer["error"] in TOLD, f"event {event_id}: {answer['error']}"
+    for text, answer in told["receipts"].items():
+        first = stored[int(text)]
+        failed += answer["error"] is not None
+        assert answer["error"] is None or answer["error"] in TOLD, answer
+        if answer["error"] is None and event_id_text(first) in kept:
+            assert answer["receipt"] == [[event_id_text(first).decode(), event_index(first)]], "another receipt"
+    topics = told["topics"]
+    failed += topics["error"] is not None
+    assert topics["error"] is None or topics["error"] in TOLD, topics
+    if size == EVENTS and topics["error"] is None:
+        assert topics["rows"] == json.loads(json.dumps(whole.topics)), "other counts"
+    if failed:
+        assert told["findings"], f"{failed} reads failed, and fsck finds nothing"
+        return "told"
+    if told["findings"]:
+        return "found by fsck"
+    return "unchanged" if size == EVENTS else "shorter"
+
+
+# -- damaging ----------------------------------------------------------------------------------------------------------
+
+
+def flip(file: Path, at: int, bit: int) -> None:
+    with file.open("r+b") as stream:
+        stream.seek(at)
+        byte = stream.read(1)[0]
+        stream.seek(at)
+        stream.write(bytes([byte ^ 1 << bit]))
+
+
+def flip_anywhere(file: Path, chance: random.Random) -> str:
+    at, bit = chance.randrange(file.stat().st_size), chance.randrange(8)
+    flip(file, at, bit)
+    return f"bit {bit} of byte {at} of {file.stat().st_size}"
+
+
+def flip_near_the_end(file: Path, chance: random.Random) -> str:
+    size = file.stat().st_size
+    at, bit = size - 1 - chance.randrange(min(size, 600)), chance.randrange(8)
+    flip(file, at, bit)
+    return f"bit {bit} of byte {at} of {size}"
+
+
+def cut_the_end(file: Path, chance: random.Random) -> str:
+    size = file.stat().st_size
+    left = size - min(size, chance.choice((1, 7, 100, size // 2, size)))
+    with file.open("r+b") as stream:
+        stream.truncate(left)
+    return f"all from byte {left} of {size}"
+
+
+def cut_the_middle(file: Path, chance: random.Random) -> str:
+    content = file.read_bytes()
+    at, count = chance.randrange(len(content)), chance.choice((1, 50, 5_000))
+    file.write_bytes(content[:at] + content[at + count :])
+    return f"{count} bytes from byte {at} of {len(content)} cut out"
+
+
+def zero_a_page(file: Path, chance: random.Random) -> str:
+    size = file.stat().st_size
+    at = chance.randrange(-(-size // 4096)) * 4096
+    with file.open("r+b") as stream:
+        stream.seek(at)
+        stream.write(bytes(min(4096, size - at)))
+    return f"zeros from byte {at} of {size}"
+
+
+def remove(file: Path, chance: random.Random) -> str:
+    file.unlink()
+    return "all of it"
+
+
+def flip_beside(pattern: bytes) -> Callable[[Path, random.Random], str]:
+    """Return what flips a bit beside one of the places where a pattern stands."""
+
+    def flip_there(file: Path, chance: random.Random) -> str:
+        content = file.read_bytes()
+        places = [at for at in range(len(content)) if content.startswith(pattern, at)]
+        if not places:
+            return flip_anywhere(file, chance)
+        at, bit = chance.choice(places) + chance.randrange(-2, 40), chance.randrange(8)
+        flip(file, max(0, min(at, len(content) - 1)), bit)
+        return f"bit {bit} of byte {at} of {len(content)}, beside {pattern!r}"
+
+    return flip_there
+
+
+# Ids of 2026 start with these bytes: a directory's key where it stands in full.
+IN_DIRECTORIES: Final = flip_beside(SEGMENT + b"\x01\x9b")
+IN_METADATA: Final = flip_beside(b'"store_id"')
+
+Damage = Callable[[Path, random.Random], str]
+CASES: Final[list[tuple[str, Damage, int]]] = [
+    ("*.ldb", flip_anywhere, 14),
+    ("*.ldb", flip_near_the_end, 4),
+    ("*.ldb", cut_the_end, 4),
+    ("*.ldb", cut_the_middle, 3),
+    ("*.ldb", zero_a_page, 4),
+    ("*.ldb", remove, 2),
+    ("*.ldb", IN_DIRECTORIES, 12),
+    ("*.ldb", IN_METADATA, 3),
+    ("*.log", flip_anywhere, 8),
+    ("*.log", flip_near_the_end, 4),
+    ("*.log", cut_the_end, 5),
+    ("*.log", cut_the_middle, 3),
+    ("*.log", zero_a_page, 3),
+    ("*.log", remove, 1),
+    ("MANIFEST-*", flip_anywhere, 6),
+    ("MANIFEST-*", cut_the_end, 5),
+    ("MANIFEST-*", cut_the_middle, 3),
+    ("MANIFEST-*", zero_a_page, 1),
+    ("MANIFEST-*", remove, 1),
+    ("CURRENT", flip_anywhere, 4),
+    ("CURRENT", cut_the_end, 2),
+    ("CURRENT", remove, 1),
+    ("LOCK", remove, 1),
+    ("LOG", cut_the_end, 1),
+]
+
+
+@pytest.mark.parametrize(("files", "damage", "cases"), CASES, ids=lambda value: getattr(value, "__name__", str(value)))
+def test_damage_is_told_or_changes_nothing(
+    files: str, damage: Damage, cases: int, whole: Whole, tmp_path: Path
+) -> None:
+    for case in range(cases):
+        chance = random.Random(f"{files}{damage.__name__}{case}")
+        copy = shutil.copytree(whole.path, tmp_path / f"{case}")
+        # By size: names depend on how LevelDB's background thread came along.
+        found = sorted((copy / "log").glob(files), key=lambda file: (file.stat().st_size, file.name))
+        file = chance.choice(found)
+        where = f"{file.name}: {damage(file, chance)}"
+        whole.reader.tell(str(copy))
+        told = whole.reader.line()
+        assert told is not None, f"case {case}, {where}: the process died"
+        try:
+            taken = judge(whole, told, may_be_shorter=files == "*.log")
+        except AssertionError as error:
+            raise AssertionError(f"case {case}, {where}: {error}") from error
+        print(f"case {case}, {where}: {taken}")  # noqa: T201 - shown when a case fails
+        shutil.rmtree(copy)
+
+
+def test_an_undamaged_store_answers_as_it_did(whole: Whole, tmp_path: Path) -> None:
+    """What the other tests compare with: without it they could all say `refused`."""
+    copy = shutil.copytree(whole.path, tmp_path / "copy")
+    whole.reader.tell(str(copy))
+    told = whole.reader.line()
+    assert judge(whole, told) == "unchanged"
+    assert check_store(copy).findings == []
+
+
+# -- records that LevelDB finds nothing wrong with ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "kind", [CHUNK, COMMIT, RECEIPT, SEGMENT_RECEIPTS, META, SEGMENT, TOPIC, END], ids=lambda kind: kind.decode()
+)
+def test_a_record_that_was_changed_by_hand_is_told_or_changes_nothing(
+    kind: bytes, whole: Whole, tmp_path: Path
+) -> None:
+    """LevelDB's own checksums are right then: ours must tell."""
+    for case in range(4):
+        chance = random.Random(f"{kind!r}{case}")
+        copy = shutil.copytree(whole.path, tmp_path / f"{case}")
+        database = plyvel.DB(str(copy / "log"), create_if_missing=False, compression=None)
+        records = list(database.iterator(prefix=kind))
+        key, record = chance.choice(records)
+        if case == 3 or not record:
+            where = f"{key!r}: deleted"
+            database.delete(key)
+        else:
+            at, bit = chance.randrange(len(record)), chance.randrange(8)
+            where = f"{key!r}: bit {bit} of byte {at} of {len(record)}"
+            database.put(key, record[:at] + bytes([record[at] ^ 1 << bit]) + record[at + 1 :])
+        database.close()
+        whole.reader.tell(str(copy))
+        told = whole.reader.line()
+        assert told is not None, f"{where}: the process died"
+        try:
+            taken = judge(whole, told)
+        except AssertionError as error:
+            raise AssertionError(f"case {case}, {where}: {error}") from error
+        print(f"case {case}, {where}: {taken}")  # noqa: T201 - shown when a case fails
+        shutil.rmtree(copy)
