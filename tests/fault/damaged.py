@@ -52,7 +52,7 @@ def made_event(number: int) -> NewEvent:
         action=f"action {number % 4}",
         actor=Actor(type="user", id=f"actor {number % 11}"),
         idempotency_key=f"key {number}" if number % 3 == 0 else None,
-        data={"text": chance.randbytes(chance.choice((10, 50, 200, 200, 1_500))).hex()},
+        data={"text": chance.randbytes(chance.choice((10, 50, 100, 200, 1_500))).hex()},
     )
 
 

@@ -8,16 +8,13 @@ from __future__ import annotations
 import json
 import random
 import shutil
-from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import pytest
 
 from audit import Audit
-from audit.app.fsck import check_store
 from audit.codec.events import event_id_text, event_index
 from audit.codec.keys import CHUNK, COMMIT, END, META, RECEIPT, SEGMENT, SEGMENT_RECEIPTS, TOPIC
 from audit.storage.driver import plyvel
@@ -26,7 +23,7 @@ from audit.testing import FakeClock, log_on
 from tests.fault.children import Child, started
 from tests.fault.damaged import OPTIONS, QUERIES, digest, made_event
 
-EVENTS: Final = 3_000
+EVENTS: Final = 2_500
 SEED: Final = 20_260_101
 TOLD: Final = {"store_corrupt", "unavailable"}
 TOLD_AT_OPENING: Final = {*TOLD, "store_missing", "store_format"}
@@ -38,8 +35,19 @@ class Whole(NamedTuple):
     path: Path
     answers: dict[str, list[bytes]]
     topics: list[Any]
-    samples: dict[str, Any]
-    reader: Child
+    readers: tuple[Child, Child]
+
+    def examined(self, damaged: Path, damages: Iterable[Callable[[Path], str]]) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Damage copies of the store, in a directory for them; return what was done to each, and what it then said."""
+        done = []
+        for number, damage in enumerate(damages):
+            copy = shutil.copytree(self.path, damaged / f"{number}")
+            done.append(f"case {number}, {damage(copy)}")
+            self.readers[number % 2].tell(str(copy))
+        for number, where in enumerate(done):
+            told = self.readers[number % 2].line()
+            assert told is not None, f"{where}: the process died"
+            yield where, told
 
 
 def paged(log: Any, arguments: dict[str, Any]) -> list[bytes]:
@@ -52,36 +60,48 @@ def paged(log: Any, arguments: dict[str, Any]) -> list[bytes]:
     return found
 
 
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Whole]:
-    """Build a store of several tables, whose last commits are in LevelDB's write-ahead log only, and one to ask it."""
-    path = tmp_path_factory.mktemp("whole") / "data"
-    Audit.init(path, clock=FakeClock())
+def append_events(path: Path, first: int, end: int) -> dict[str, list[bytes]]:
+    """Append events in calls of many sizes, and return what the store then answers."""
     chance = random.Random(SEED)
     clock = FakeClock()
     with log_on(lambda: open_store(path / "log", OPTIONS), clock=clock, options=OPTIONS, seed=SEED) as log:
-        number = 0
-        while number < EVENTS:
-            count = min(chance.choice((1, 5, 40, 300)), EVENTS - number)
+        number = first
+        while number < end:
+            count = min(chance.choice((1, 5, 40, 300)), end - number)
             log.append_many([made_event(at) for at in range(number, number + count)])
             number += count
             if chance.random() < 0.2:
                 clock.advance(chance.randrange(5))
-        answers = {name: paged(log, arguments) for name, arguments in QUERIES.items()}
-        topics = [list(row) for row in log.topics().topics]
+        return {name: paged(log, arguments) for name, arguments in QUERIES.items()}
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Whole]:
+    """Build a store of several tables, whose last commits are in LevelDB's write-ahead log only."""
+    path = tmp_path_factory.mktemp("whole") / "data"
+    Audit.init(path, clock=FakeClock())
+    append_events(path, 0, EVENTS - 300)
+    # Into tables that no compaction will touch any more: each of them is in use.
+    database = plyvel.DB(str(path / "log"), compression=None, block_size=1024, bloom_filter_bits=10, max_file_size=1)
+    database.compact_range(start=b"\0", stop=b"\xff")
+    database.close()
+    answers = append_events(path, EVENTS - 300, EVENTS)
     answers["a tail"] = stored = answers["everything"]
     assert len(stored) == EVENTS
-    files = Counter(file.suffix for file in (path / "log").iterdir())
-    assert files[".ldb"] >= 4
+    tables = sum(1 for _ in (path / "log").glob("*.ldb"))
+    assert tables >= 4
     assert sum(file.stat().st_size for file in (path / "log").glob("*.log")) > 10_000
+    with Audit.open_sync(shutil.copytree(path, path.with_name("copy")), options=OPTIONS, clock=FakeClock()) as log:
+        topics = [list(row) for row in log.topics().topics]
+    chance = random.Random(SEED)
     samples = {
-        "ids": [event_id_text(stored[at]).decode() for at in chance.sample(range(EVENTS), 40)],
-        "numbers": [number * 3 for number in chance.sample(range(EVENTS // 3), 20)],
+        "ids": [event_id_text(stored[at]).decode() for at in chance.sample(range(EVENTS), 20)],
+        "numbers": [number * 3 for number in chance.sample(range(EVENTS // 3), 10)],
     }
     samples_file = path.with_name("samples.json")
     samples_file.write_text(json.dumps(samples))
-    with ExitStack() as stack:
-        yield Whole(path, answers, topics, samples, stack.enter_context(started("damaged.py", samples_file)))
+    with started("damaged.py", samples_file) as one, started("damaged.py", samples_file) as other:
+        yield Whole(path, answers, topics, (one, other))
 
 
 # -- judging -----------------------------------------------------------------------------------------------------------
@@ -207,16 +227,17 @@ IN_DIRECTORIES: Final = flip_beside(SEGMENT + b"\x01\x9b")
 IN_METADATA: Final = flip_beside(b'"store_id"')
 
 Damage = Callable[[Path, random.Random], str]
+InCopy = Callable[[Path], str]
 CASES: Final[list[tuple[str, Damage, int]]] = [
-    ("*.ldb", flip_anywhere, 14),
+    ("*.ldb", flip_anywhere, 12),
     ("*.ldb", flip_near_the_end, 4),
     ("*.ldb", cut_the_end, 4),
     ("*.ldb", cut_the_middle, 3),
     ("*.ldb", zero_a_page, 4),
     ("*.ldb", remove, 2),
-    ("*.ldb", IN_DIRECTORIES, 12),
+    ("*.ldb", IN_DIRECTORIES, 10),
     ("*.ldb", IN_METADATA, 3),
-    ("*.log", flip_anywhere, 8),
+    ("*.log", flip_anywhere, 6),
     ("*.log", flip_near_the_end, 4),
     ("*.log", cut_the_end, 5),
     ("*.log", cut_the_middle, 3),
@@ -235,67 +256,86 @@ CASES: Final[list[tuple[str, Damage, int]]] = [
 ]
 
 
+def assert_taken_well(
+    whole: Whole, damaged: Path, damages: Iterable[Callable[[Path], str]], *, may_be_shorter: bool = False
+) -> None:
+    for where, told in whole.examined(damaged, damages):
+        try:
+            taken = judge(whole, told, may_be_shorter=may_be_shorter)
+        except AssertionError as error:
+            raise AssertionError(f"{where}: {error}") from error
+        print(f"{where}: {taken}")  # noqa: T201 - shown when a case fails
+
+
 @pytest.mark.parametrize(("files", "damage", "cases"), CASES, ids=lambda value: getattr(value, "__name__", str(value)))
 def test_damage_is_told_or_changes_nothing(
     files: str, damage: Damage, cases: int, whole: Whole, tmp_path: Path
 ) -> None:
-    for case in range(cases):
-        chance = random.Random(f"{files}{damage.__name__}{case}")
-        copy = shutil.copytree(whole.path, tmp_path / f"{case}")
-        # By size: names depend on how LevelDB's background thread came along.
-        found = sorted((copy / "log").glob(files), key=lambda file: (file.stat().st_size, file.name))
-        file = chance.choice(found)
-        where = f"{file.name}: {damage(file, chance)}"
-        whole.reader.tell(str(copy))
-        told = whole.reader.line()
-        assert told is not None, f"case {case}, {where}: the process died"
-        try:
-            taken = judge(whole, told, may_be_shorter=files == "*.log")
-        except AssertionError as error:
-            raise AssertionError(f"case {case}, {where}: {error}") from error
-        print(f"case {case}, {where}: {taken}")  # noqa: T201 - shown when a case fails
-        shutil.rmtree(copy)
+    def damaging(number: int) -> Callable[[Path], str]:
+        chance = random.Random(f"{files}{damage.__name__}{number}")
+
+        def in_copy(copy: Path) -> str:
+            # By size: names depend on how LevelDB's background thread came along.
+            found = sorted((copy / "log").glob(files), key=lambda file: (file.stat().st_size, file.name))
+            file = chance.choice(found)
+            return f"{file.name}: {damage(file, chance)}"
+
+        return in_copy
+
+    assert_taken_well(whole, tmp_path, map(damaging, range(cases)), may_be_shorter=files == "*.log")
 
 
 def test_an_undamaged_store_answers_as_it_did(whole: Whole, tmp_path: Path) -> None:
     """What the other tests compare with: without it they could all say `refused`."""
-    copy = shutil.copytree(whole.path, tmp_path / "copy")
-    whole.reader.tell(str(copy))
-    told = whole.reader.line()
+    ((_, told),) = whole.examined(tmp_path, [lambda copy: "nothing"])
     assert judge(whole, told) == "unchanged"
-    assert check_store(copy).findings == []
+    assert told["fsck"] is None
 
 
 # -- records that LevelDB finds nothing wrong with ---------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "kind", [CHUNK, COMMIT, RECEIPT, SEGMENT_RECEIPTS, META, SEGMENT, TOPIC, END], ids=lambda kind: kind.decode()
-)
-def test_a_record_that_was_changed_by_hand_is_told_or_changes_nothing(
-    kind: bytes, whole: Whole, tmp_path: Path
-) -> None:
-    """LevelDB's own checksums are right then: ours must tell."""
-    for case in range(4):
-        chance = random.Random(f"{kind!r}{case}")
-        copy = shutil.copytree(whole.path, tmp_path / f"{case}")
-        database = plyvel.DB(str(copy / "log"), create_if_missing=False, compression=None)
-        records = list(database.iterator(prefix=kind))
-        key, record = chance.choice(records)
-        if case == 3 or not record:
-            where = f"{key!r}: deleted"
-            database.delete(key)
-        else:
-            at, bit = chance.randrange(len(record)), chance.randrange(8)
-            where = f"{key!r}: bit {bit} of byte {at} of {len(record)}"
-            database.put(key, record[:at] + bytes([record[at] ^ 1 << bit]) + record[at + 1 :])
-        database.close()
-        whole.reader.tell(str(copy))
-        told = whole.reader.line()
-        assert told is not None, f"{where}: the process died"
+def changed_by_hand(kind: bytes, change: Callable[[Any, bytes, bytes, random.Random], str], number: int) -> InCopy:
+    """Return what changes a record of a kind through the driver: LevelDB's own checksums are right then."""
+
+    def in_copy(copy: Path) -> str:
+        chance = random.Random(f"{kind!r}{number}")
+        database = plyvel.DB(str(copy / "log"), compression=None, block_size=1024, bloom_filter_bits=10)
         try:
-            taken = judge(whole, told)
-        except AssertionError as error:
-            raise AssertionError(f"case {case}, {where}: {error}") from error
-        print(f"case {case}, {where}: {taken}")  # noqa: T201 - shown when a case fails
-        shutil.rmtree(copy)
+            records = list(database.iterator(prefix=kind))
+            # The middle one: what lacks its last record is damaged in another way.
+            key, record = records[len(records) // 2] if change is delete_record else chance.choice(records)
+            return f"{key!r}: {change(database, key, record, chance)}"
+        finally:
+            database.close()
+
+    return in_copy
+
+
+def flip_record(database: Any, key: bytes, record: bytes, chance: random.Random) -> str:
+    at, bit = chance.randrange(len(record)), chance.randrange(8)
+    database.put(key, record[:at] + bytes([record[at] ^ 1 << bit]) + record[at + 1 :])
+    return f"bit {bit} of byte {at} of {len(record)}"
+
+
+def delete_record(database: Any, key: bytes, record: bytes, chance: random.Random) -> str:
+    database.delete(key)
+    return "deleted"
+
+
+@pytest.mark.parametrize("kind", [CHUNK, COMMIT, RECEIPT, SEGMENT_RECEIPTS, SEGMENT, TOPIC], ids=bytes.decode)
+def test_a_bit_flipped_in_a_record_is_told_by_its_own_checksum(kind: bytes, whole: Whole, tmp_path: Path) -> None:
+    assert_taken_well(whole, tmp_path, [changed_by_hand(kind, flip_record, number) for number in range(3)])
+
+
+@pytest.mark.parametrize(
+    "kind", [CHUNK, COMMIT, RECEIPT, SEGMENT_RECEIPTS, SEGMENT, TOPIC, META, END], ids=bytes.decode
+)
+def test_a_record_that_is_missing_is_found_by_fsck(kind: bytes, whole: Whole, tmp_path: Path) -> None:
+    ((where, told),) = whole.examined(tmp_path, [changed_by_hand(kind, delete_record, 0)])
+    assert told["findings"] or told["fsck"] in TOLD_AT_OPENING, where
+
+
+@pytest.mark.parametrize("kind", [CHUNK, COMMIT, SEGMENT], ids=bytes.decode)
+def test_events_whose_record_is_missing_are_not_left_out_in_silence(kind: bytes, whole: Whole, tmp_path: Path) -> None:
+    assert_taken_well(whole, tmp_path, [changed_by_hand(kind, delete_record, 0)])

@@ -136,6 +136,7 @@ async def test_disposing_frees_everything_at_once(tmp_path: Path) -> None:
 
 
 async def test_a_subscription_in_an_event_loop_can_be_disposed_of_from_a_thread(tmp_path: Path) -> None:
+    asyncio.get_running_loop().set_debug(True)  # refuses calls that are not safe from another thread
     async with Audit.open(tmp_path / "data", create=True) as log:
         disposable = log.observe().subscribe(Seen().on_next)
         await settled(lambda: live(log) == (1, 1))

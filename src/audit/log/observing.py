@@ -151,10 +151,13 @@ class _Subscription:
                         if sleeper is not None:
                             await sleeper.wait(None)
                 elif step is Step.READ_DISK:
-                    self._take(await self._read_in(threads))
+                    self._take(await threads.run(self._tail.read_disk))
                 else:
                     await asyncio.sleep(0)
-        except Exception as error:  # noqa: BLE001 - the tail's errors are the observer's to hear
+        except StoreClosed:
+            # Closed before it had caught up.
+            self._complete()
+        except Exception as error:  # noqa: BLE001 - the tail's errors are the observer's to hear, as are its own
             self._fail(error)
 
     def _run_in_thread(self) -> None:
@@ -166,7 +169,9 @@ class _Subscription:
                         if sleeper is not None:
                             sleeper.wait_blocking(None)
                 elif step is Step.READ_DISK:
-                    self._take(self._read())
+                    self._take(self._tail.read_disk())
+        except StoreClosed:
+            self._complete()
         except Exception as error:  # noqa: BLE001 - the same
             self._fail(error)
         finally:
@@ -196,24 +201,10 @@ class _Subscription:
         self._tell(notice)
         return None
 
-    async def _read_in(self, threads: ReaderThreads) -> tuple[Window, Snapshot] | None:
-        try:
-            return await threads.run(self._read)
-        except StoreClosed:
-            return None
-
-    def _read(self) -> tuple[Window, Snapshot] | None:
-        """Read on from disk; blocks. None: the log is closed."""
-        try:
-            return self._tail.read_disk()
-        except StoreClosed:
-            return None
-
-    def _take(self, found: tuple[Window, Snapshot] | None) -> None:
+    def _take(self, found: tuple[Window, Snapshot]) -> None:
         """Take over what was read from disk and tell the observer."""
-        if found is None:
-            self._tail.end("shutdown")
-        elif (batch := self._tail.take(*found)) is not None:
+        batch = self._tail.take(*found)
+        if batch is not None:
             self._tell(batch)
 
     def _tell(self, notice: Notice) -> None:
@@ -224,27 +215,22 @@ class _Subscription:
             if notice.reason == "shutdown":
                 self._complete()
 
+    def _hand_out(self, batch: Batch) -> None:
+        for event in batch.events:
+            try:
+                self._observer.on_next(event)
+            except Exception:
+                _log.exception("an observer failed at event %s, and is disposed of", event.id)
+                raise
+
     def _complete(self) -> None:
         try:
             self._observer.on_completed()
         except Exception:  # noqa: BLE001 - an observer is foreign code; so below
             _log.exception("an observer failed when its events were over")
 
-    def _hand_out(self, batch: Batch) -> None:
-        for event in batch.events:
-            if self._tail.ended:
-                return
-            try:
-                self._observer.on_next(event)
-            except Exception as error:  # noqa: BLE001
-                _log.exception("an observer failed at event %s, and is disposed of", event.id)
-                self._fail(error)
-                return
-
     def _fail(self, error: Exception) -> None:
-        """End the subscription with an error, which is the last thing its observer hears."""
-        self._over = True
-        self._tail.end("cancelled")
+        """Tell the observer of an error, which is the last thing it hears."""
         try:
             self._observer.on_error(error)
         except Exception as other:  # noqa: BLE001

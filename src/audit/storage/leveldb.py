@@ -149,6 +149,8 @@ class LevelDBStorage:
             raise StoreCorrupt(describe(META), "is missing")
         self._meta = decode_meta(record)
         self._cache = BlockCache(options.block_cache_bytes)
+        # Set by the writer; readers need a lower bound only, to notice segments that are lost.
+        self._sealed = 0
         # The writer's alone. Counts of topics as of the last sealed segment, to be added to without reading them again.
         self._counts: LRUCache[Topic, tuple[int, int, int]] = LRUCache(_COUNT_CACHE)
         abandon_after_fork(self)
@@ -162,6 +164,7 @@ class LevelDBStorage:
         """See `Storage.load`."""
         with self._gate, _reading(), closing(self._database.raw_iterator(verify_checksums=True)) as iterator:
             first_index, last_id = _sealed_end(iterator)
+            self._sealed = first_index
             commits: list[tuple[bytes, Commit]] = []
             iterator.seek(COMMIT)
             expected = first_index
@@ -205,6 +208,9 @@ class LevelDBStorage:
             except (plyvel.Error, OSError) as error:
                 raise OutcomeUnknown(f"the write failed, its outcome is not known: {_text(error)}") from error
             self._counts.update(counts)
+            if batch.sealed:
+                last = batch.sealed[-1]
+                self._sealed = last.first_index + len(last)
 
     def claims(self, digests: Sequence[bytes]) -> dict[bytes, KnownClaim]:
         """See `Storage.claims`."""
@@ -265,7 +271,7 @@ class LevelDBStorage:
     @contextmanager
     def _read(self) -> Iterator[SealedReader]:
         with self._gate, _reading():
-            reader = SealedReader(self._database, self._meta.layout, self._cache)
+            reader = SealedReader(self._database, self._meta.layout, self._cache, self._sealed)
             try:
                 yield reader
             finally:

@@ -28,7 +28,7 @@ from audit.model.ids import format_id
 from audit.storage.blockcache import BlockCache
 from audit.storage.gather import Gather
 from audit.storage.port import Found, Search
-from audit.storage.streams import open_stream
+from audit.storage.streams import check_end, open_stream
 
 __all__ = ["SealedReader"]
 
@@ -36,7 +36,9 @@ __all__ = ["SealedReader"]
 class SealedReader:
     """One piece of reading: owns its iterators; close it with `close`."""
 
-    def __init__(self, database: Any, layout: Layout, cache: BlockCache) -> None:
+    def __init__(self, database: Any, layout: Layout, cache: BlockCache, sealed: int) -> None:
+        """Take an open database, of which at least `sealed` events are known to be sealed."""
+        self._sealed = sealed
         # All iterators see one moment: a posting list never names a segment that another iterator does not know.
         self._snapshot = database.snapshot()
         self._layout = layout
@@ -70,7 +72,7 @@ class SealedReader:
         if edge is not None and not descending and edge[1].last_id < id_key(span.low):
             # All of it lies before the span; counting it as examined would stop a search where it began.
             edge = None
-        stream = open_stream(search.match, self._new_iterator, descending=descending)
+        stream = open_stream(search.match, self._new_iterator, self._sealed, descending=descending)
         stream.seek(id_key(span.low) if edge is None else edge[0])
         low_key, high_key = id_key(span.low), id_key(span.high)
         gather = Gather(span, descending=descending, limit=search.limit, max_bytes=search.max_bytes)
@@ -83,7 +85,11 @@ class SealedReader:
             if gather.add(self.events(segment, gather.choose(positions))) or (descending and segment <= low_key):
                 break
             if expired():
-                return Found(gather.events, self._examined(segment, descending=descending))
+                examined = self.directory(segment)
+                # A segment that reaches past the span was the last one: the search is over, not interrupted.
+                if descending or examined.last_id < high_key:
+                    return Found(gather.events, _end_of(segment, examined, descending=descending))
+                break
             stream.advance()
         return Found(gather.events, gather.stopped)
 
@@ -126,16 +132,33 @@ class SealedReader:
         return decode_directory(key, self._read(key))
 
     def _edge(self, event_id: int) -> tuple[bytes, Directory] | None:
-        """Return the segment that holds or would hold this id: the last that starts at or before it."""
+        """Return the segment that holds or would hold this id: the last that starts at or before it.
+
+        When it ends before the id, the segment after it must be the next one, or the id may be in one that is lost.
+        """
         iterator = self._own_iterator()
         target = SEGMENT + id_key(event_id)
         iterator.seek(target)
         if iterator.key() != target:
             iterator.prev()
         if not iterator.valid() or not iterator.key().startswith(SEGMENT):
+            self._check_next(SEGMENT, 0)
             return None
         key: bytes = iterator.key()
-        return key[1:], decode_directory(key, iterator.value())
+        directory = decode_directory(key, iterator.value())
+        if directory.last_id < id_key(event_id):
+            self._check_next(key + b"\0", directory.first_index + directory.length)
+        return key[1:], directory
+
+    def _check_next(self, start: bytes, expected: int) -> None:
+        """Check that the first directory from a key on is that of the segment at an index, or that there is none."""
+        iterator = self._own_iterator()
+        iterator.seek(start)
+        key: bytes = iterator.key()
+        if not key.startswith(SEGMENT):
+            check_end(expected, self._sealed, descending=False)
+        elif decode_directory(key, iterator.value()).first_index != expected:
+            raise StoreCorrupt(describe(key), f"is not at index {expected}: the segment before it is missing")
 
     def _trim(
         self, edge: tuple[bytes, Directory], positions: Sequence[int], bound: int, *, descending: bool
@@ -152,13 +175,6 @@ class SealedReader:
         place = number * self._layout.block_events + bisect_left(texts, format_id(bound).encode())
         at = bisect_left(positions, place)
         return positions[:at] if descending else positions[at:]
-
-    def _examined(self, segment: bytes, *, descending: bool) -> Position:
-        """Return the place up to which a segment that was examined whole covers the log."""
-        directory = self.directory(segment)
-        if descending:
-            return Position(directory.first_index, int.from_bytes(segment, "big"))
-        return Position(directory.first_index + directory.length - 1, int.from_bytes(directory.last_id, "big"))
 
     def _block(self, segment: bytes, number: int) -> bytes:
         place = (segment, number)
@@ -191,3 +207,10 @@ class SealedReader:
         if self._records is None:
             self._records = self._new_iterator(verify=False)
         return self._records
+
+
+def _end_of(segment: bytes, directory: Directory, *, descending: bool) -> Position:
+    """Return the place up to which a segment that was examined whole covers the log."""
+    if descending:
+        return Position(directory.first_index, int.from_bytes(segment, "big"))
+    return Position(directory.first_index + directory.length - 1, int.from_bytes(directory.last_id, "big"))

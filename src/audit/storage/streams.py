@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
-from audit.codec.keys import SEGMENT, prefix_of_postings
+from audit.codec.keys import SEGMENT, describe, prefix_of_postings
 from audit.codec.postings import intersect, unite
 from audit.codec.segments import decode_directory
 from audit.codec.terms import Match
+from audit.model.errors import StoreCorrupt
 
-__all__ = ["Stream", "open_stream"]
+__all__ = ["Stream", "check_end", "open_stream"]
 
 
 class Stream(Protocol):
@@ -75,8 +76,44 @@ class _OneTerm(_Keys):
 
 
 class _Everything(_Keys):
+    """Every segment, by its directory. Indexes are dense, so a directory that is missing shows."""
+
+    def __init__(self, iterator: Any, sealed: int, *, descending: bool) -> None:
+        super().__init__(iterator, SEGMENT, descending=descending)
+        self._sealed = sealed
+        self._count = 0
+        self._expected: int | None = None
+
     def positions(self) -> Sequence[int]:
-        return range(decode_directory(self._iterator.key(), self._iterator.value()).length)
+        return range(self._count)
+
+    def _look(self) -> None:
+        super()._look()
+        if self.segment is None:
+            check_end(self._expected, self._sealed, descending=self._descending)
+            return
+        key: bytes = self._iterator.key()
+        directory = decode_directory(key, self._iterator.value())
+        first, after = directory.first_index, directory.first_index + directory.length
+        if self._expected is not None and self._expected != (after if self._descending else first):
+            raise StoreCorrupt(describe(key), f"is not next to index {self._expected}: a segment is missing")
+        self._count = directory.length
+        self._expected = first if self._descending else after
+
+
+def check_end(expected: int | None, sealed: int, *, descending: bool) -> None:
+    """Check that the last directory found is the last there is.
+
+    Args:
+        expected: Index that would be next; None: there was no directory at all, or nobody looked.
+        sealed: How many events are sealed.
+        descending: Whether the walk went towards the first event.
+
+    Raises:
+        StoreCorrupt: a directory is missing.
+    """
+    if expected is not None and (expected > 0 if descending else expected < sealed):
+        raise StoreCorrupt(f"the segment at index {expected}", "is missing")
 
 
 class _AnyOf:
@@ -140,12 +177,13 @@ class _AllOf:
                     stream.seek(farthest)
 
 
-def open_stream(match: Match, new_iterator: Callable[[], Any], *, descending: bool) -> Stream:
+def open_stream(match: Match, new_iterator: Callable[[], Any], sealed: int, *, descending: bool) -> Stream:
     """Return the stream of a match; it stands nowhere until `seek`.
 
     Args:
         match: What is asked of an event's terms.
         new_iterator: Makes a raw iterator, which the caller closes.
+        sealed: How many events are sealed.
         descending: Newest segment first.
     """
 
@@ -153,7 +191,7 @@ def open_stream(match: Match, new_iterator: Callable[[], Any], *, descending: bo
         return _OneTerm(new_iterator(), prefix_of_postings(term), descending=descending)
 
     if match.everything:
-        return _Everything(new_iterator(), SEGMENT, descending=descending)
+        return _Everything(new_iterator(), sealed, descending=descending)
     streams = [one(term) for term in match.all_of]
     if len(match.any_of) > 1:
         streams.append(_AnyOf([one(term) for term in match.any_of], descending=descending))
