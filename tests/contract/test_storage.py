@@ -371,3 +371,23 @@ def test_readers_beside_the_writer_see_whole_commits_in_order(opener: Callable[[
         thread.join()
     assert not problems
     storage.close()
+
+
+@pytest.mark.parametrize("descending", [False, True])
+def test_a_search_out_of_time_never_claims_what_lies_outside_its_span(
+    opener: Callable[[], Storage], descending: bool
+) -> None:
+    storage = opener()
+    writer = Writer(storage)
+    count = 2 * storage.meta.layout.segment_events
+    # One commit after another, small, so that segments fill up to their number of events.
+    for number in range(count):
+        writer.append([event("a" if number in (1, count - 2) else "b")])
+    ids = [event_value(raw) for raw in writer.sealed]
+    span = Span(ids[-3], ids[-1] + 1) if descending else Span(ids[0], ids[2])
+    search = Search(match_of(to_query(("a",))), span, descending, 10, UNBOUNDED)
+    found = storage.search(search, lambda: True)
+    # A cursor made of it may go on without the far bound, and must not skip what lies beyond.
+    if found.stopped is not None:
+        assert span.low <= found.stopped.last_id < span.high
+    storage.close()

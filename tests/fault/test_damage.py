@@ -303,8 +303,7 @@ def changed_by_hand(kind: bytes, change: Callable[[Any, bytes, bytes, random.Ran
         database = plyvel.DB(str(copy / "log"), compression=None, block_size=1024, bloom_filter_bits=10)
         try:
             records = list(database.iterator(prefix=kind))
-            # The middle one: what lacks its last record is damaged in another way.
-            key, record = records[len(records) // 2] if change is delete_record else chance.choice(records)
+            key, record = records[number % len(records)] if change is delete_record else chance.choice(records)
             return f"{key!r}: {change(database, key, record, chance)}"
         finally:
             database.close()
@@ -338,4 +337,6 @@ def test_a_record_that_is_missing_is_found_by_fsck(kind: bytes, whole: Whole, tm
 
 @pytest.mark.parametrize("kind", [CHUNK, COMMIT, SEGMENT], ids=bytes.decode)
 def test_events_whose_record_is_missing_are_not_left_out_in_silence(kind: bytes, whole: Whole, tmp_path: Path) -> None:
-    assert_taken_well(whole, tmp_path, [changed_by_hand(kind, delete_record, 0)])
+    deletions = [changed_by_hand(kind, delete_record, number) for number in range(9)]
+    # Without its last commit it is a shorter log, and nothing in it can tell.
+    assert_taken_well(whole, tmp_path, deletions, may_be_shorter=kind == COMMIT)

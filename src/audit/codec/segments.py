@@ -10,6 +10,7 @@ import struct
 from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from itertools import pairwise
 from typing import Final, NamedTuple
 
@@ -49,7 +50,7 @@ class Layout(NamedTuple):
 
     segment_events: int = 256
     segment_bytes: int = 1024 * 1024
-    chunk_blocks: int = 4
+    chunk_blocks: int = 8
     block_events: int = 16
 
 
@@ -202,6 +203,12 @@ def _encode_block(events: list[bytes]) -> bytes:
     return packed
 
 
+@lru_cache(512)
+def _numbers(count: int) -> struct.Struct:
+    """Return the form of `count` numbers of 4 bytes; blocks and chunks have few different counts."""
+    return struct.Struct(f"<{count}I")
+
+
 def chunk_blocks(key: bytes, body: memoryview) -> tuple[int, ...]:
     """Return where the blocks of a chunk's body lie: the n-th from the n-th number to the one after.
 
@@ -212,7 +219,7 @@ def chunk_blocks(key: bytes, body: memoryview) -> tuple[int, ...]:
     """
     try:
         head: int = _CHUNK_ENTRY.unpack_from(body)[0]
-        bounds = struct.unpack_from(f"<{head // 4}I", body)
+        bounds = _numbers(head // 4).unpack_from(body)
     except struct.error as error:
         raise StoreCorrupt(describe(key), f"can't be decoded: {error}") from error
     if not bounds or bounds[-1] != len(body):
@@ -238,8 +245,8 @@ _PAIR: Final = struct.Struct("<II")
 
 def block_events(block: bytes) -> list[bytes]:
     """Return all events of a decompressed block."""
-    count = _CHUNK_ENTRY.unpack_from(block)[0] // 4
-    return [block[start:end] for start, end in pairwise(struct.unpack_from(f"<{count}I", block))]
+    starts = _numbers(_CHUNK_ENTRY.unpack_from(block)[0] // 4).unpack_from(block)
+    return [block[start:end] for start, end in pairwise(starts)]
 
 
 def pick_events(block: bytes, offsets: Sequence[int]) -> list[bytes]:
@@ -247,6 +254,5 @@ def pick_events(block: bytes, offsets: Sequence[int]) -> list[bytes]:
     if len(offsets) == 1:
         start, end = _PAIR.unpack_from(block, 4 * offsets[0])
         return [block[start:end]]
-    count: int = _CHUNK_ENTRY.unpack_from(block)[0] // 4
-    starts = struct.unpack_from(f"<{count}I", block)
+    starts = _numbers(_CHUNK_ENTRY.unpack_from(block)[0] // 4).unpack_from(block)
     return [block[starts[offset] : starts[offset + 1]] for offset in offsets]

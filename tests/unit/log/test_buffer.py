@@ -1,5 +1,6 @@
 """The buffer beside a log that answers when, and what, the test says."""
 
+import json
 import logging
 import threading
 from concurrent.futures import Future
@@ -7,15 +8,13 @@ from concurrent.futures import Future
 import pytest
 
 from audit import Conflict, NewEvent, OutcomeUnknown, Overloaded, Receipt, StoreClosed, Unavailable
-from audit.codec.events import encode_topics
 from audit.log.buffer import BUFFER_BYTES, Buffer, Names, Share
 from audit.log.prepare import PreparedCall, prepare_call
 from audit.testing import FakeClock
 
 PATIENCE_S = 30.0
 FOREVER_S = 3_600.0
-DROPPED = encode_topics([("audit", "dropped")])
-REJECTED = encode_topics([("audit", "rejected")])
+_DECODER = json.JSONDecoder()
 
 
 class Log:
@@ -50,15 +49,8 @@ class Log:
 
     @property
     def last(self) -> list[str]:
-        """What the last call holds."""
-        return [
-            "dropped" if one.topics == DROPPED else "rejected" if one.topics == REJECTED else _name(one.topics)
-            for one in self.calls[-1].events
-        ]
-
-
-def _name(topics: bytes) -> str:
-    return topics.decode().strip('[]"')
+        """What the last call holds, by the last segment of each event's topic."""
+        return [_DECODER.raw_decode(one.topics.decode())[0][0][-1] for one in self.calls[-1].events]
 
 
 def call(name: str, size_bytes: int | None = None) -> PreparedCall:
@@ -180,7 +172,7 @@ def test_a_conflict_is_found_by_sending_one_by_one_and_takes_no_place_for_ever(l
 
 def close(buffer: Buffer) -> threading.Thread:
     """Begin closing, and return once it has begun."""
-    thread = threading.Thread(target=buffer.close, args=(FOREVER_S,))
+    thread = threading.Thread(target=buffer.close, args=(FOREVER_S,), daemon=True)
     thread.start()
     while not buffer._closing:
         thread.join(0.001)
