@@ -40,9 +40,10 @@ def to_topic(value: object, parameter: str = "topic") -> Topic:
 
 
 def _segment(part: object, parameter: str) -> str:
-    if type(part) is not str:
-        plain = "plain " if isinstance(part, str) else ""
-        raise InvalidParameter(parameter, f"must be a {plain}string, got {type(part).__name__} {part!r:.80}")
+    if not isinstance(part, str):
+        raise InvalidParameter(parameter, f"must be a string, got {type(part).__name__} {part!r:.80}")
+    # A member of a string enum becomes the plain string that it is.
+    part = str.__str__(part)
     part = unicodedata.normalize("NFC", part)
     try:
         size = len(part.encode())
