@@ -34,7 +34,7 @@ from audit.storage.leveldb import open_store
 from audit.testing import FakeClock, Faults, check_log, log_on
 from tests.stores import OPTIONS, TINY, copy_store, event, leveldb_opener, memory_opener
 
-PATIENCE_S: Final = 30.0
+PATIENCE_S: Final = 20.0
 """Longer than anything here takes: a future that is not done by then never will be."""
 
 FOR_EVER: Final = 1 << 30
@@ -77,8 +77,10 @@ def _reopening_is_tried_often(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def pool() -> Iterator[ThreadPoolExecutor]:
-    with ThreadPoolExecutor(8) as executor:
-        yield executor
+    executor = ThreadPoolExecutor(8)
+    yield executor
+    # Not waited for: what a failed test leaves behind ends when its log is closed.
+    executor.shutdown(wait=False, cancel_futures=True)
 
 
 @pytest.fixture
@@ -93,10 +95,14 @@ def faults(tmp_path: Path) -> Faults:
 
 @pytest.fixture
 def log(faults: Faults, clock: FakeClock) -> Iterator[SyncAudit]:
-    with log_on(faults.open, clock=clock, options=OPTIONS, seed=1) as opened:
-        yield opened
-        # Whatever a test left refused must not hold up the end.
-        faults.refuse_opens(0)
+    opened = log_on(faults.open, clock=clock, options=OPTIONS, seed=1)
+    yield opened
+    # Whatever a test left refused must not hold up the end.
+    faults.refuse_opens(0)
+    closing = threading.Thread(target=opened.close, daemon=True)
+    closing.start()
+    closing.join(PATIENCE_S)
+    assert not closing.is_alive(), "closing does not return"
 
 
 def prepare(log: SyncAudit) -> list[Receipt]:

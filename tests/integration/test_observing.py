@@ -13,6 +13,7 @@ import reactivex
 from reactivex import operators as ops
 
 from audit import Audit, Event, InvalidParameter, NewEvent, StoreClosed, StoreCorrupt, StoreOptions, SyncAudit
+from audit.log.tail import Step, TailCore
 from audit.testing import Faults, log_on
 from tests.stores import OPTIONS, leveldb_opener
 
@@ -142,7 +143,8 @@ async def test_a_subscription_in_an_event_loop_can_be_disposed_of_from_a_thread(
         await settled(lambda: live(log) == (1, 1))
         await asyncio.to_thread(disposable.dispose)
         assert len(log._core.wakeups) == 0
-        await settled(lambda: live(log) == (0, 0))
+        await settled(lambda: "audit-observer" not in {task.get_name() for task in asyncio.all_tasks()})
+        assert live(log) == (0, 0)
 
 
 async def test_an_observer_may_dispose_of_itself_in_the_middle_of_a_commit(tmp_path: Path) -> None:
@@ -314,6 +316,33 @@ def test_observers_in_plain_threads_see_every_event_in_order(log: SyncAudit) -> 
     for disposable in disposables:
         disposable.dispose()
     assert len(log._core.wakeups) == 0
+
+
+@pytest.mark.parametrize("in_loop", [True, False])
+def test_a_commit_right_before_an_observer_falls_asleep_is_not_missed(
+    log: SyncAudit, monkeypatch: pytest.MonkeyPatch, in_loop: bool
+) -> None:
+    seen, late = Seen(), iter([event(1), event(2)])
+    step = TailCore.step
+
+    def step_and_commit(tail: TailCore, max_events: int) -> Any:
+        found = step(tail, max_events)
+        if found is Step.SLEEP and (new := next(late, None)) is not None:
+            log.append(new)
+        return found
+
+    monkeypatch.setattr(TailCore, "step", step_and_commit)
+
+    async def observe() -> None:
+        log.observe().subscribe(seen.on_next)
+        await settled(lambda: len(seen.data) >= 2)
+
+    if in_loop:
+        asyncio.run(observe())
+    else:
+        log.observe().subscribe(seen.on_next)
+        seen.wait_for(2)
+    assert seen.data == [1, 2]
 
 
 def test_a_bad_observer_in_a_thread_hurts_no_other(log: SyncAudit, caplog: pytest.LogCaptureFixture) -> None:
