@@ -49,9 +49,32 @@ def memory_opener(layout: Layout = TINY) -> Callable[[], Storage]:
 
 
 def copy_store(source: Path, target: Path) -> Path:
-    """Copy a store's bytes while it is open: what a killed process leaves behind."""
-    shutil.copytree(source, target, copy_function=shutil.copyfile)
-    return target
+    """Copy a store's bytes while it is open: what a killed process leaves behind.
+
+    LevelDB's compaction may change files meanwhile, which is no state that a kill leaves: then all is copied again.
+    """
+    while True:
+        before = _files(source)
+        try:
+            shutil.copytree(source, target, copy_function=shutil.copyfile)
+        except (shutil.Error, FileNotFoundError):
+            shutil.rmtree(target, ignore_errors=True)
+            continue
+        if _files(source) == before:
+            return target
+        shutil.rmtree(target)
+
+
+def _files(path: Path) -> list[tuple[str, int, int]]:
+    """Return name, size and time of every file of a store; fewer where one vanishes under the look."""
+    found = []
+    for file in sorted(path.rglob("*")):
+        try:
+            told = file.stat()
+        except FileNotFoundError:
+            continue
+        found.append((file.name, told.st_size, told.st_mtime_ns))
+    return found
 
 
 def event(*topic: str, **members: Any) -> NewEvent:

@@ -438,8 +438,6 @@ def test_a_nearly_full_disk_refuses_appends_before_it_is_full(small_disk: Path) 
     # It can be closed, opened and read as it is.
     with Audit.open_sync(path, options=options) as log:
         assert_kept(log, kept)
-        with pytest.raises(DiskFull):
-            log.append(refused)
         reserve = path / "reserve"
         assert reserve.exists()
         reserve.unlink()
@@ -447,8 +445,11 @@ def test_a_nearly_full_disk_refuses_appends_before_it_is_full(small_disk: Path) 
         assert log.append(refused).index == len(kept)
 
 
-def test_a_disk_that_filled_up_while_the_store_was_closed_can_be_opened_without_the_reserve(small_disk: Path) -> None:
-    options = StoreOptions(write_buffer_bytes=2 << 20, min_free_bytes=0, reserve_bytes=4 << 20)
+@pytest.mark.parametrize("reserve_bytes", [4 << 20, 0], ids=["a reserve", "no reserve"])
+def test_a_store_whose_disk_filled_up_while_it_was_closed_opens_with_its_reserve_or_with_space(
+    reserve_bytes: int, small_disk: Path
+) -> None:
+    options = StoreOptions(write_buffer_bytes=2 << 20, min_free_bytes=0, reserve_bytes=reserve_bytes)
     path = small_disk / "data"
     names = map(str, itertools.count())
     kept: dict[str, Receipt] = {}
@@ -456,12 +457,16 @@ def test_a_disk_that_filled_up_while_the_store_was_closed_can_be_opened_without_
         for _ in range(30):
             name = next(names)
             kept[name] = log.append(large(name))
-    fill(small_disk)
-    with contextlib.suppress(Unavailable), Audit.open_sync(path, options=options) as log:
-        assert_kept(log, kept)
-    (path / "reserve").unlink(missing_ok=True)
+    ballast = fill(small_disk)
+    if not reserve_bytes:
+        for _ in range(2):
+            with pytest.raises(Unavailable, match="space"):
+                Audit.open_sync(path, options=options)
+        ballast.unlink()
     with Audit.open_sync(path, options=options) as log:
         assert_kept(log, kept)
+        assert log.append(large("later")).index == 30
+    assert check_store(path).findings == []
 
 
 # -- closing with work under way ---------------------------------------------------------------------------------------
