@@ -23,6 +23,7 @@ __all__ = [
     "receipt_key",
 ]
 
+_BYTE: Final = 256
 _COUNT: Final = struct.Struct("<Q16s16s")
 _RECEIPT: Final = struct.Struct(f"<{DIGEST_BYTES}s16sQHB")
 
@@ -45,9 +46,14 @@ def decode_meta(record: bytes) -> StoreMeta:
             newer = isinstance(version, int) and version > FORMAT
             remedy = "upgrade audit-store to read it" if newer else "export it with the version that wrote it"
             raise StoreFormat(f"the store has format {version!r:.20}, this version reads format {FORMAT}: {remedy}")
-        return msgspec.json.decode(record, type=StoreMeta)
+        meta = msgspec.json.decode(record, type=StoreMeta)
     except (msgspec.MsgspecError, KeyError, UnicodeDecodeError) as error:
         raise StoreCorrupt(describe(META), f"can't be decoded: {error}") from error
+    layout = meta.layout
+    # A position is one byte, and so is a chunk's number.
+    if not (1 <= layout.segment_events <= _BYTE and min(layout) >= 1):
+        raise StoreCorrupt(describe(META), f"has a layout that no store is made with: {layout}")
+    return meta
 
 
 def encode_count(key: bytes, count: tuple[int, int, int]) -> bytes:
