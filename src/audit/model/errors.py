@@ -12,6 +12,10 @@
     │   └── DiskFull          free space is below the watermark
     ├── OutcomeUnknown        the write failed midway; a retry needs an idempotency key
     ├── ClockSuspect          the clock jumped; the operator must accept it
+    ├── Unauthorized          the server does not know who is asking
+    ├── Forbidden             who is asking may not do this
+    ├── ProtocolViolation     one side of a connection broke the wire's rules
+    │   └── MethodNotFound    the server has no such method: it is older, or the name is wrong
     └── StoreError            about the store as a whole
         ├── StoreMissing      the path holds no store
         ├── StoreExists       the path already holds one
@@ -35,10 +39,13 @@ __all__ = [
     "CursorExpired",
     "CursorInvalid",
     "DiskFull",
+    "Forbidden",
     "InvalidParameter",
+    "MethodNotFound",
     "NotFound",
     "OutcomeUnknown",
     "Overloaded",
+    "ProtocolViolation",
     "StoreClosed",
     "StoreCorrupt",
     "StoreError",
@@ -48,6 +55,7 @@ __all__ = [
     "StoreLocked",
     "StoreMissing",
     "TooLarge",
+    "Unauthorized",
     "Unavailable",
 ]
 
@@ -157,6 +165,30 @@ class ClockSuspect(AuditError):
     """The clock is more than an hour away from where it should be: appends are refused until it is accepted."""
 
     code: ClassVar[str] = "clock_suspect"
+
+
+class Unauthorized(AuditError):
+    """The server does not know who is asking, or no longer."""
+
+    code: ClassVar[str] = "unauthorized"
+
+
+class Forbidden(AuditError):
+    """Who is asking may not do this."""
+
+    code: ClassVar[str] = "forbidden"
+
+
+class ProtocolViolation(AuditError):
+    """One side of a connection sent what the wire does not allow."""
+
+    code: ClassVar[str] = "invalid_request"
+
+
+class MethodNotFound(ProtocolViolation):
+    """The server has no such method: it is older than the client, or the name is wrong."""
+
+    code: ClassVar[str] = "method_not_found"
 
 
 class StoreError(AuditError):

@@ -1,0 +1,267 @@
+"""The messages' contents: parameters and result of each method, parameters of each notification, as structs.
+
+The JSON Schemas in `proto/` are generated from these. `events` stands last wherever it occurs: its elements are joined
+from stored bytes and never encoded again.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final, Literal, NamedTuple
+
+import msgspec
+
+from audit.model.event import Event, NewEvent, Receipt
+from audit.model.query import Filter
+from audit.protocol.limits import DEFAULT_CREDIT, Limits
+
+__all__ = [
+    "CLIENT_NOTIFICATIONS",
+    "METHODS",
+    "SERVER_NOTIFICATIONS",
+    "AppendParams",
+    "AppendResult",
+    "BatchNote",
+    "CancelParams",
+    "CaughtUpNote",
+    "CreditNote",
+    "EndNote",
+    "EndReason",
+    "FellBehindNote",
+    "GetParams",
+    "InfoParams",
+    "InfoResult",
+    "ListParams",
+    "ListResult",
+    "Method",
+    "NoResult",
+    "ProgressNote",
+    "StoreResult",
+    "SubscribeParams",
+    "SubscribeResult",
+    "TopicResult",
+    "TopicsParams",
+    "TopicsResult",
+    "WireError",
+    "WireErrorData",
+]
+
+Inclusive = Literal["left", "right", "both", "neither"]
+Order = Literal["asc", "desc"]
+EndReason = Literal["seek_end", "limit", "cancelled", "shutdown", "slow", "error"]
+
+
+class _Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+    pass
+
+
+class _Result(msgspec.Struct, frozen=True, kw_only=True):
+    """A later server may add members: a client ignores what it does not know."""
+
+
+class InfoParams(_Message, frozen=True):
+    """No parameters."""
+
+
+class StoreResult(_Result, frozen=True):
+    """A store's id, its size, and the ids of its first and last event; null where there is none."""
+
+    id: str
+    size: int
+    first_id: str | None
+    last_id: str | None
+
+
+class InfoResult(_Result, frozen=True):
+    """What a server says of itself."""
+
+    name: str
+    version: str
+    protocol: str
+    store: StoreResult
+    limits: Limits
+
+
+class AppendParams(_Message, frozen=True):
+    """1-1,000 events of at most 4 MiB, committed together or not at all; a key for the call, or one for each event."""
+
+    events: list[NewEvent]
+    idempotency_key: str | None = None
+
+
+class AppendResult(_Result, frozen=True):
+    """A receipt for each event, in order."""
+
+    receipts: list[Receipt]
+
+
+class GetParams(_Message, frozen=True):
+    """The id of an event; the result is the event."""
+
+    id: str
+
+
+class ListParams(_Message, frozen=True):
+    """A query for one page; `seek` is the lower bound and `seek_end` the upper, in both orders."""
+
+    topic: list[str] = []
+    topics: list[list[str]] | None = None
+    seek: str | int | None = None
+    seek_end: str | int | None = None
+    inclusive: Inclusive = "left"
+    order: Order = "asc"
+    limit: int = 100
+    cursor: str | None = None
+    filter: Filter | None = None
+
+
+class ListResult(_Result, frozen=True):
+    """A page: possibly short, or even empty, while `has_more` is true."""
+
+    cursor: str
+    has_more: bool
+    events: list[Event]
+
+
+class SubscribeParams(_Message, frozen=True):
+    """A query for a tail; `seek` may be `"now"`; `credit` is the number of events that may be sent at first."""
+
+    topic: list[str] = []
+    topics: list[list[str]] | None = None
+    seek: str | int | None = None
+    seek_end: str | int | None = None
+    inclusive: Inclusive = "left"
+    limit: int | None = None
+    cursor: str | None = None
+    filter: Filter | None = None
+    credit: int = DEFAULT_CREDIT
+
+
+class SubscribeResult(_Result, frozen=True):
+    """The subscription's name, on this connection alone."""
+
+    subscription: str
+
+
+class CancelParams(_Message, frozen=True):
+    """The subscription to end; nothing of it follows the result."""
+
+    subscription: str
+
+
+class NoResult(_Result, frozen=True):
+    """Nothing to tell."""
+
+
+class TopicsParams(_Message, frozen=True):
+    """The parent whose children are asked for; `[]` for the first level."""
+
+    topic: list[str] = []
+    limit: int = 100
+    cursor: str | None = None
+
+
+class TopicResult(_Result, frozen=True):
+    """A topic, with the events of it and of what is nested below it, each counted once."""
+
+    topic: list[str]
+    events: int
+    first_id: str
+    last_id: str
+
+
+class TopicsResult(_Result, frozen=True):
+    """Children of a topic, by name."""
+
+    topics: list[TopicResult]
+    cursor: str
+    has_more: bool
+
+
+class CreditNote(_Message, frozen=True):
+    """So many more events may be sent."""
+
+    subscription: str
+    events: int
+
+
+class BatchNote(_Result, frozen=True):
+    """Events of a subscription; `cursor` resumes right after them."""
+
+    subscription: str
+    cursor: str
+    events: list[Event]
+
+
+class CaughtUpNote(_Result, frozen=True):
+    """Everything committed so far was sent; what follows is live."""
+
+    subscription: str
+    cursor: str
+
+
+class FellBehindNote(_Result, frozen=True):
+    """The subscription reads from disk again, since it was slower than the log; nothing is left out."""
+
+    subscription: str
+    cursor: str
+
+
+class ProgressNote(_Result, frozen=True):
+    """Time passed and nothing matched; the cursor moved."""
+
+    subscription: str
+    cursor: str
+
+
+class WireErrorData(_Result, frozen=True, omit_defaults=True):
+    """What a program needs to know of an error; `parameter` is the path of the one that is wrong."""
+
+    code: str
+    retryable: bool
+    parameter: str | None = None
+
+
+class WireError(_Result, frozen=True):
+    """An error of JSON-RPC."""
+
+    code: int
+    message: str
+    data: WireErrorData
+
+
+class EndNote(_Result, frozen=True, omit_defaults=True):
+    """The subscription is over; `cursor` resumes it. `error` is there when the reason is `error`."""
+
+    subscription: str
+    cursor: str
+    reason: EndReason
+    error: WireError | None = None
+
+
+class Method(NamedTuple):
+    """A method's parameters and its result."""
+
+    params: type[Any]
+    result: type[Any]
+
+
+METHODS: Final[dict[str, Method]] = {
+    "server.info": Method(InfoParams, InfoResult),
+    "events.append": Method(AppendParams, AppendResult),
+    "events.get": Method(GetParams, Event),
+    "events.list": Method(ListParams, ListResult),
+    "events.subscribe": Method(SubscribeParams, SubscribeResult),
+    "subscription.cancel": Method(CancelParams, NoResult),
+    "topics.list": Method(TopicsParams, TopicsResult),
+}
+"""Every request that a client may send."""
+
+CLIENT_NOTIFICATIONS: Final[dict[str, type[Any]]] = {"subscription.credit": CreditNote}
+
+SERVER_NOTIFICATIONS: Final[dict[str, type[Any]]] = {
+    "events.batch": BatchNote,
+    "events.caught_up": CaughtUpNote,
+    "events.fell_behind": FellBehindNote,
+    "events.progress": ProgressNote,
+    "events.end": EndNote,
+}

@@ -1,0 +1,225 @@
+"""The server's side of one connection: which requests are in flight, which subscriptions there are, and their credit.
+
+No I/O: `receive` takes a frame and says what it means; the other methods return the frame to send. A subscription's
+result precedes its first notification, and none follows its end, whatever order the caller's tasks run in.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final, NamedTuple
+
+import msgspec
+
+from audit.model.errors import AuditError, InvalidParameter, MethodNotFound, NotFound, Overloaded, ProtocolViolation
+from audit.protocol.errors import to_wire
+from audit.protocol.frames import (
+    Envelope,
+    RequestId,
+    decode_contents,
+    decode_envelope,
+    encode,
+    encode_batch,
+    encode_end,
+    encode_failure,
+    encode_note,
+    encode_result,
+    request_id,
+)
+from audit.protocol.limits import CloseCode, Limits
+from audit.protocol.messages import (
+    CLIENT_NOTIFICATIONS,
+    METHODS,
+    CreditNote,
+    EndNote,
+    EndReason,
+    WireError,
+    WireErrorData,
+)
+
+__all__ = ["Broken", "Call", "CreditGranted", "Refused", "ServerSession"]
+
+_NOT_JSON: Final = -32700
+
+
+class Call(NamedTuple):
+    """A request that is in form: do it, then send what `result` or `failure` returns."""
+
+    id: RequestId
+    method: str
+    params: Any
+
+
+class CreditGranted(NamedTuple):
+    """A subscription may be sent more."""
+
+    subscription: str
+
+
+class Refused(NamedTuple):
+    """A request that is answered already: send this."""
+
+    frame: bytes
+
+
+class Broken(NamedTuple):
+    """The peer does not speak this protocol: send the frame, if there is one, then close."""
+
+    frame: bytes | None
+    code: int
+    reason: str
+
+
+class ServerSession:
+    """What the server knows of one connection."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._in_flight: set[RequestId] = set()
+        self._credit: dict[str, int] = {}
+        self._opened = 0
+
+    @property
+    def in_flight(self) -> int:
+        """Requests that are not answered yet."""
+        return len(self._in_flight)
+
+    @property
+    def subscriptions(self) -> int:
+        """Subscriptions that have not ended."""
+        return len(self._credit)
+
+    def receive(self, data: bytes, *, text: bool = True) -> Call | CreditGranted | Refused | Broken | None:
+        """Return what a frame means; None: nothing is to be done."""
+        if not text:
+            return Broken(None, CloseCode.BAD_FRAME, "frames must be text")
+        try:
+            envelope = decode_envelope(data)
+        except ProtocolViolation as error:
+            return Refused(encode_failure(None, to_wire(error)))
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            data_of = WireErrorData(code="parse_error", retryable=False)
+            told = WireError(code=_NOT_JSON, message=f"no JSON: {error}", data=data_of)
+            return Broken(encode_failure(None, told), CloseCode.BAD_FRAME, "no JSON")
+        try:
+            request = request_id(envelope)
+        except ProtocolViolation as error:
+            return Refused(encode_failure(None, to_wire(error)))
+        try:
+            return self._request(envelope, request)
+        except (AuditError, UnicodeDecodeError) as error:
+            return self._refuse(envelope, request, error)
+
+    def _request(self, envelope: Envelope, request: RequestId | None) -> Call | CreditGranted | Refused | None:
+        name = envelope.method
+        if name is None:
+            raise ProtocolViolation("method is missing: the server asks nothing, so there is nothing to answer")
+        if name in CLIENT_NOTIFICATIONS:
+            return self._notified(request, decode_contents(envelope.params, CLIENT_NOTIFICATIONS[name]))
+        method = METHODS.get(name)
+        if method is None:
+            raise MethodNotFound(f"no method {name[:80]!r}")
+        if request is None:
+            raise ProtocolViolation(f"{name} needs an id, so that it can be answered")
+        if request in self._in_flight:
+            raise ProtocolViolation(f"a request with the id {request!r} is in flight already")
+        if len(self._in_flight) >= self._limits.requests:
+            raise Overloaded(f"{len(self._in_flight)} requests of this connection are in flight already")
+        params = decode_contents(envelope.params, method.params)
+        self._in_flight.add(request)
+        return Call(request, name, params)
+
+    def _refuse(self, envelope: Envelope, request: RequestId | None, error: Exception) -> Refused | Broken:
+        if isinstance(error, UnicodeDecodeError):
+            error = InvalidParameter("params", "must be valid UTF-8")
+        if request is None and envelope.method in CLIENT_NOTIFICATIONS:
+            # Nobody waits for an answer, and a count that only one side believes in would stall the other.
+            return Broken(None, CloseCode.BAD_FRAME, str(error)[:120])
+        return Refused(encode_failure(request, to_wire(error)))
+
+    def _notified(self, request: RequestId | None, note: CreditNote) -> CreditGranted | Refused | None:
+        granted: CreditGranted | None = None
+        if note.events < 0:
+            raise InvalidParameter("events", f"must be at least 0, got {note.events}")
+        # One that has ended meanwhile is no mistake: its end and this grant crossed.
+        if note.subscription in self._credit:
+            self._grant(note.subscription, note.events)
+            granted = CreditGranted(note.subscription)
+        elif request is not None:
+            raise NotFound(f"no subscription {note.subscription[:40]!r} on this connection")
+        if request is not None:
+            return Refused(encode_result(request, b"{}"))
+        return granted
+
+    def _grant(self, subscription: str, events: int) -> None:
+        credit = self._credit[subscription] + events
+        if credit > self._limits.credit:
+            raise InvalidParameter("events", f"brings the credit to {credit}, it must be at most {self._limits.credit}")
+        self._credit[subscription] = credit
+
+    def result(self, request: RequestId, result: bytes) -> bytes:
+        """Return the answer to a request, around its encoded result."""
+        self._in_flight.discard(request)
+        return encode_result(request, result)
+
+    def failure(self, request: RequestId, error: Exception) -> bytes:
+        """Return the answer to a request that failed."""
+        self._in_flight.discard(request)
+        return encode_failure(request, to_wire(error))
+
+    def subscribe(self, credit: int) -> str:
+        """Open a subscription and return its name.
+
+        Raises:
+            Overloaded: the connection has as many as it may have.
+            InvalidParameter: the credit is out of bounds.
+        """
+        if not 0 <= credit <= self._limits.credit:
+            raise InvalidParameter("credit", f"must be 0-{self._limits.credit}, got {credit}")
+        if len(self._credit) >= self._limits.subscriptions:
+            raise Overloaded(f"the connection has {len(self._credit)} subscriptions already")
+        self._opened += 1
+        # Small numbers, counted on each connection: batches are then the same bytes on most of them, and sent as such.
+        name = str(self._opened)
+        self._credit[name] = credit
+        return name
+
+    def cancel(self, subscription: str) -> None:
+        """Forget a subscription; nothing more may be sent of it.
+
+        Raises:
+            NotFound: this connection has no such subscription.
+        """
+        if self._credit.pop(subscription, None) is None:
+            raise NotFound(f"no subscription {subscription[:40]!r} on this connection")
+
+    def is_open(self, subscription: str) -> bool:
+        """Whether a subscription has not ended."""
+        return subscription in self._credit
+
+    def credit(self, subscription: str) -> int:
+        """Return how many events a subscription may be sent now."""
+        return self._credit.get(subscription, 0)
+
+    def batch(self, subscription: str, events: int, tail: bytes) -> bytes:
+        """Return the frame of a batch of so many events, and count them against the credit."""
+        left = self._credit[subscription] - events
+        if left < 0:
+            raise ProtocolViolation(f"a batch of {events} events exceeds the credit by {-left}")
+        self._credit[subscription] = left
+        return encode_batch(subscription, tail)
+
+    def note(self, method: str, subscription: str, cursor: str) -> bytes:
+        """Return the frame of `events.caught_up`, `events.fell_behind` or `events.progress`."""
+        if subscription not in self._credit:
+            raise ProtocolViolation(f"subscription {subscription} has ended")
+        return encode_note(method, subscription, cursor)
+
+    def end(self, subscription: str, cursor: str, reason: EndReason, error: Exception | None = None) -> bytes:
+        """Return the frame that ends a subscription, and forget it."""
+        self.cancel(subscription)
+        told = None if error is None else to_wire(error)
+        return encode_end(EndNote(subscription=subscription, cursor=cursor, reason=reason, error=told))
+
+    def subscribed(self, request: RequestId, subscription: str) -> bytes:
+        """Return the answer to `events.subscribe`."""
+        return self.result(request, b'{"subscription":' + encode(subscription) + b"}")

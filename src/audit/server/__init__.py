@@ -1,0 +1,1 @@
+"""The log on a port: WebSocket RPC, HTTP and Server-Sent Events. Needs the extra `server`."""

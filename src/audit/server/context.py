@@ -1,0 +1,46 @@
+"""What every part of one server shares."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+
+from audit.log.verbs import AsyncVerbs
+from audit.server.access import Access, OpenAccess
+from audit.server.options import ServeOptions
+
+__all__ = ["ServerContext", "Traffic"]
+
+
+@dataclass
+class Traffic:
+    """What passed through a server so far; read by `/metrics`."""
+
+    connections: int = 0
+    """WebSocket connections that are open."""
+    streams: int = 0
+    """Server-Sent Event streams that are open."""
+    subscriptions: int = 0
+    """Subscriptions that are open."""
+    deliveries: int = 0
+    """Events sent to subscriptions and streams."""
+    aborted: int = 0
+    """Connections aborted because the peer took nothing any more."""
+    requests: dict[tuple[str, str], int] = field(default_factory=dict)
+    """Answered calls, by method and code: `ok`, or that of the error."""
+
+    def answered(self, method: str, code: str) -> None:
+        """Count an answered call."""
+        place = (method, code)
+        self.requests[place] = self.requests.get(place, 0) + 1
+
+
+@dataclass(frozen=True)
+class ServerContext:
+    """One server: the log it serves, its settings, and whether it is stopping."""
+
+    log: AsyncVerbs
+    options: ServeOptions
+    access: Access = field(default_factory=OpenAccess)
+    traffic: Traffic = field(default_factory=Traffic)
+    stopping: asyncio.Event = field(default_factory=asyncio.Event)
