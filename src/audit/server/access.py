@@ -52,7 +52,7 @@ class Access(Protocol):
 class OpenAccess:
     """Everybody may do everything."""
 
-    async def authenticate(self, scope: Mapping[str, Any]) -> Principal:
+    async def authenticate(self, scope: Mapping[str, Any]) -> Principal:  # noqa: ARG002 - the port's
         """Return the anonymous principal."""
         return ANONYMOUS
 
