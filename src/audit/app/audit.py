@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from types import TracebackType
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from audit.app.directory import Directory
 from audit.log.clock import Clock, SystemClock
@@ -17,6 +17,11 @@ from audit.model.errors import StoreExists, Unavailable
 from audit.model.ids import RANDOM_BITS, format_id
 from audit.storage.leveldb import create_store
 from audit.storage.options import StoreOptions
+
+if TYPE_CHECKING:
+    from audit.server.access import Access
+    from audit.server.options import ServeOptions
+    from audit.server.serving import Serving
 
 __all__ = ["Audit", "Opening"]
 
@@ -91,6 +96,32 @@ class Audit(AsyncVerbs):
     ) -> SyncAudit:
         """Open a log for plain threads; `close` it, or use `with`. Arguments and errors as of `open`."""
         return SyncAudit(_open(path, create=create, accept_clock=accept_clock, options=options, clock=clock))
+
+    def serve(
+        self,
+        listen: str | Sequence[str] = "127.0.0.1:8440",
+        *,
+        options: ServeOptions | None = None,
+        access: Access | None = None,
+    ) -> Serving:
+        """Serve the log over WebSocket and HTTP from this process: `async with` beside the block, `await` for ever.
+
+        Args:
+            listen: `HOST:PORT` (port 0: a free one), `[IPV6]:PORT` or `unix:PATH`; or several of them.
+            options: Limits, timeouts, TLS.
+            access: Who may do what; everybody everything if absent.
+
+        Raises:
+            InvalidParameter: an address is malformed.
+            Unavailable: the extra `server` is not installed; or, once entered, an address is in use.
+        """
+        try:
+            # Only a process that serves pays for the server's libraries, and they are an extra.
+            from audit.server.options import ServeOptions  # noqa: PLC0415
+            from audit.server.serving import Serving  # noqa: PLC0415
+        except ImportError as error:
+            raise Unavailable(f"serving needs more packages: pip install 'audit-store[server]' ({error})") from error
+        return Serving(self._core, self, listen, options or ServeOptions(), access)
 
 
 class Opening:

@@ -148,12 +148,9 @@ class TailCore:
         # Before the snapshot: what is committed between the two is in the snapshot, and below the promise.
         promised = self._sequencer.watermark() if self._span.high <= MAX_VALUE else 0
         snapshot = self._sequencer.snapshot
-        if self._unchecked is not None:
-            if not self._reader.check_position(self._unchecked, snapshot, disk=False):
-                self._asked = max_events
-                return Step.READ_DISK
-            self._unchecked = None
         self._asked = max_events
+        if not self.check_start(disk=False):
+            return Step.READ_DISK
         if self._position.index < snapshot.size - 1 and not self._span.empty:
             limit = max_events if self._left is None else min(max_events, self._left)
             window = self._reader.window(self._match, self._rest, snapshot, limit, descending=False, disk=False)
@@ -177,6 +174,18 @@ class TailCore:
                 return End(self.cursor, "shutdown")
             return Step.SLEEP
         return self.step(max_events)
+
+    def check_start(self, *, disk: bool) -> bool:
+        """Verify the cursor that the tail starts from; False: only the disk can tell.
+
+        Raises:
+            CursorInvalid: it points at another event than it did.
+        """
+        if self._unchecked is not None:
+            if not self._reader.check_position(self._unchecked, self._sequencer.snapshot, disk=disk):
+                return False
+            self._unchecked = None
+        return True
 
     def read_disk(self) -> tuple[Window, Snapshot]:
         """Read on from disk; blocks, changes nothing, and may be dropped: `take` makes it count."""

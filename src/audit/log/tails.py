@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from types import TracebackType
-from typing import Self
+from typing import Self, overload
 
 from audit.log.clock import Clock
 from audit.log.tail import BATCH_EVENTS, Batch, End, Notice, Step, TailCore
@@ -92,11 +92,28 @@ class Tail:
         """Resumes right after the event, batch or notice handed out last."""
         return self._events.cursor
 
-    async def read(self, max_events: int = BATCH_EVENTS) -> Notice:
+    async def check(self) -> None:
+        """Verify the cursor that the tail starts from, before anything is read; it would be refused then.
+
+        Raises:
+            CursorInvalid: it points at another event than it did.
+            Unavailable: the disk is needed and can't be read now.
+        """
+        if not self._core.check_start(disk=False):
+            await self._threads.run(lambda: self._core.check_start(disk=True))
+
+    @overload
+    async def read(self, max_events: int = ..., *, timeout_s: None = ...) -> Notice: ...
+
+    @overload
+    async def read(self, max_events: int = ..., *, timeout_s: float | None) -> Notice | None: ...
+
+    async def read(self, max_events: int = BATCH_EVENTS, *, timeout_s: float | None = None) -> Notice | None:
         """Return the next notice, waiting for one. Cancelling it loses nothing.
 
         Args:
             max_events: Events in a batch at most; it also ends at 960 KiB.
+            timeout_s: Return None when there was nothing to tell for so long; `cursor` has moved on, if the log has.
 
         Raises:
             CursorInvalid: the cursor it started from points at another event than it did.
@@ -110,10 +127,15 @@ class Tail:
             return rest
         # Even a tail that finds all in memory lets others run between two batches.
         await asyncio.sleep(0)
+        loop = asyncio.get_running_loop()
+        until = None if timeout_s is None else loop.time() + timeout_s
         while True:
             step = core.step(max_events)
             if step is Step.SLEEP:
-                await self._sleep()
+                left_s = None if until is None else until - loop.time()
+                if left_s is not None and left_s <= 0:
+                    return None
+                await self._sleep(left_s)
             elif step is Step.READ_DISK:
                 try:
                     window, snapshot = await self._threads.run(core.read_disk)
@@ -126,13 +148,14 @@ class Tail:
             else:
                 return step
 
-    async def _sleep(self) -> None:
+    async def _sleep(self, left_s: float | None) -> None:
         sleeper = Sleeper(asyncio.get_running_loop())
         if not self._core.fall_asleep(sleeper):
             return
         self._sleeper = sleeper
         try:
-            await sleeper.wait(self._core.timeout_s(self._clock.wall_ms()))
+            limits = [t for t in (left_s, self._core.timeout_s(self._clock.wall_ms())) if t is not None]
+            await sleeper.wait(min(limits, default=None))
         finally:
             self._sleeper = None
             self._core.wake_up(sleeper)

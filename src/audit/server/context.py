@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, field
 
+from audit.log.core import LogCore
 from audit.log.verbs import AsyncVerbs
 from audit.server.access import Access, OpenAccess
 from audit.server.options import ServeOptions
+from audit.server.shared import SharedBatches
 
 __all__ = ["ServerContext", "Traffic"]
 
@@ -39,8 +41,10 @@ class Traffic:
 class ServerContext:
     """One server: the log it serves, its settings, and whether it is stopping."""
 
+    core: LogCore
     log: AsyncVerbs
     options: ServeOptions
     access: Access = field(default_factory=OpenAccess)
     traffic: Traffic = field(default_factory=Traffic)
+    shared: SharedBatches = field(default_factory=SharedBatches)
     stopping: asyncio.Event = field(default_factory=asyncio.Event)

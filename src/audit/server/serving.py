@@ -1,0 +1,185 @@
+"""A running server: from addresses to an orderly end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import ssl
+from collections.abc import Generator, Iterator, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+import uvicorn
+
+from audit.log.core import LogCore
+from audit.log.verbs import AsyncVerbs
+from audit.model.errors import InvalidParameter, Unavailable
+from audit.protocol.limits import PATH
+from audit.server.access import Access, OpenAccess
+from audit.server.app import build_app
+from audit.server.context import ServerContext
+from audit.server.link import http_protocol, link_protocol
+from audit.server.listening import bind, parse_address, url_of
+from audit.server.options import ServeOptions
+
+__all__ = ["Serving"]
+
+_CLOSE_S: Final = 6.0
+"""What closing the last connections may take beyond the time they have to finish."""
+
+
+class Serving:
+    """A server of one log: `async with` runs it beside the block, `await` runs it until cancelled.
+
+    It ends in order: no new connection, subscriptions told their cursors, calls in flight answered. The log stays open.
+    """
+
+    def __init__(
+        self,
+        core: LogCore,
+        log: AsyncVerbs,
+        listen: str | Sequence[str],
+        options: ServeOptions,
+        access: Access | None,
+    ) -> None:
+        """Check the addresses; nothing is bound yet.
+
+        Raises:
+            InvalidParameter: an address is malformed, or there is none.
+        """
+        self._addresses = [parse_address(one) for one in ([listen] if isinstance(listen, str) else listen)]
+        if not self._addresses:
+            raise InvalidParameter("listen", "must name at least one address")
+        self._context = ServerContext(core, log, options, access or OpenAccess())
+        self._sockets: list[socket.socket] = []
+        self._server: _Server | None = None
+        self._running: asyncio.Task[None] | None = None
+        self._closing: asyncio.Task[None] | None = None
+
+    @property
+    def addresses(self) -> list[str]:
+        """Where it listens: `http://127.0.0.1:8440`, or `unix:PATH`."""
+        scheme = "https" if self._context.options.tls_cert else "http"
+        return [url_of(bound, scheme=scheme) for bound in self._sockets]
+
+    @property
+    def urls(self) -> list[str]:
+        """What clients connect to: `ws://127.0.0.1:8440/rpc`, or `unix:PATH`."""
+        scheme = "wss" if self._context.options.tls_cert else "ws"
+        return [
+            url if url.startswith("unix:") else url + PATH
+            for url in (url_of(bound, scheme=scheme) for bound in self._sockets)
+        ]
+
+    def __await__(self) -> Generator[object, None, None]:
+        return self._forever().__await__()
+
+    async def _forever(self) -> None:
+        async with self:
+            if self._running is not None:
+                await asyncio.shield(self._running)
+
+    async def __aenter__(self) -> Self:
+        """Bind and serve.
+
+        Raises:
+            Unavailable: an address is in use, or a file of TLS can't be read.
+        """
+        config = await asyncio.to_thread(self._configuration)
+        try:
+            for address in self._addresses:
+                self._sockets.append(await bind(address))
+            self._server = _Server(config)
+            self._running = asyncio.create_task(self._server.serve(self._sockets))
+            await self._started(self._server, self._running)
+        except BaseException:
+            await self.close()
+            raise
+        return self
+
+    async def _started(self, server: _Server, running: asyncio.Task[None]) -> None:
+        starting = asyncio.create_task(server.ready.wait())
+        try:
+            await asyncio.wait((starting, running), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            starting.cancel()
+        if running.done():
+            await running
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """End in order. Once begun it is finished, even when cancelled; may be called twice."""
+        if self._closing is None:
+            self._closing = asyncio.create_task(self._close())
+        try:
+            await asyncio.shield(self._closing)
+        except asyncio.CancelledError:
+            await asyncio.wait((self._closing,))
+            raise
+
+    async def _close(self) -> None:
+        self._context.stopping.set()
+        names = [bound.getsockname() for bound in self._sockets if bound.family == socket.AF_UNIX]
+        try:
+            if self._server is not None and self._running is not None:
+                self._server.should_exit = True
+                await self._running
+        finally:
+            for bound in self._sockets:
+                bound.close()
+            for name in names:
+                await asyncio.to_thread(Path(name).unlink, missing_ok=True)
+
+    def _configuration(self) -> uvicorn.Config:
+        options = self._context.options
+        config = uvicorn.Config(
+            build_app(self._context),
+            http=http_protocol(options.handshake_timeout_s),
+            ws=link_protocol(options.send_timeout_s, self._count_aborted),
+            loop="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            limit_concurrency=options.connections,
+            timeout_graceful_shutdown=int(options.shutdown_timeout_s + _CLOSE_S),
+            ws_max_size=options.limits.frame_bytes,
+            ws_ping_interval=options.ping_interval_s,
+            ws_ping_timeout=options.ping_timeout_s,
+            ws_per_message_deflate=False,
+            ssl_certfile=options.tls_cert,
+            ssl_keyfile=options.tls_key,
+        )
+        try:
+            config.load()
+        except (OSError, ssl.SSLError) as error:
+            raise Unavailable(f"can't use the TLS certificate {options.tls_cert}: {error}") from error
+        return config
+
+    def _count_aborted(self) -> None:
+        self._context.traffic.aborted += 1
+
+
+class _Server(uvicorn.Server):
+    """uvicorn's server as a part of a process that is not its own: no signals, and it says when it is there."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.ready = asyncio.Event()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave signals to whoever owns the process."""
+        yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start to listen."""
+        await super().startup(sockets)
+        self.ready.set()
