@@ -9,7 +9,7 @@ import ssl
 from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self
+from typing import Any, Final, Self
 
 import uvicorn
 
@@ -49,9 +49,10 @@ class Serving:
         Raises:
             InvalidParameter: an address is malformed, or there is none.
         """
-        self._addresses = [parse_address(one) for one in ([listen] if isinstance(listen, str) else listen)]
-        if not self._addresses:
-            raise InvalidParameter("listen", "must name at least one address")
+        several: Any = [listen] if isinstance(listen, str) else listen
+        if not isinstance(several, Sequence) or not several:
+            raise InvalidParameter("listen", f"must be an address or a list of them, got {listen!r:.60}")
+        self._addresses = [parse_address(one) for one in several]
         self._context = ServerContext(core, log, options, access or OpenAccess())
         self._sockets: list[socket.socket] = []
         self._server: _Server | None = None
