@@ -74,8 +74,9 @@ class Bare:
         try:
             while True:
                 messages.append(await self.receive())
-        except ConnectionClosed as closed:
-            frame = closed.rcvd
+        except ConnectionClosed as error:
+            closed = error
+        frame = closed.rcvd
         assert frame is not None, "the connection broke"
         return messages, frame.code, frame.reason
 
@@ -105,5 +106,5 @@ async def bare(url: str, **options: Any) -> AsyncIterator[Bare]:
 async def until(true: Callable[[], object], timeout_s: float = 20.0) -> None:
     """Return once `true()` is; for what happens in another part of the loop, or another process, and tells nobody."""
     async with asyncio.timeout(timeout_s):
-        while not true():
+        while not true():  # noqa: ASYNC110 - see above
             await asyncio.sleep(0.001)
