@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from websockets.asyncio.client import ClientConnection, connect, unix_connect
 from websockets.exceptions import ConnectionClosed
+from websockets.frames import Close
 
 __all__ = ["SUBPROTOCOL", "Bare", "BareError", "bare", "until"]
 
@@ -71,12 +72,13 @@ class Bare:
     async def rest(self) -> tuple[list[Json], int, str]:
         """Read until the server closes; return what it said before, and the code and reason of the close."""
         messages: list[Json] = []
-        try:
-            while True:
+        frame: Close | None = None
+        while frame is None:
+            try:
                 messages.append(await self.receive())
-        except ConnectionClosed as error:
-            closed = error
-        frame = closed.rcvd
+            except ConnectionClosed as closed:
+                frame = closed.rcvd
+                break
         assert frame is not None, "the connection broke"
         return messages, frame.code, frame.reason
 

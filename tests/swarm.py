@@ -44,7 +44,7 @@ class Subscriber(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast("asyncio.Transport", transport)
-        transport.write(self._hello)
+        self.transport.write(self._hello)
 
     def connection_lost(self, error: Exception | None) -> None:
         if not self.lost.done():
@@ -103,6 +103,7 @@ async def swarm(
         told: Called with each message and when it came (`time.perf_counter`).
     """
     parts = urlsplit(url)
+    host, port = parts.hostname or "", parts.port or 0
     loop = asyncio.get_running_loop()
     ready = asyncio.Event()
     caught_up = 0
@@ -117,7 +118,7 @@ async def swarm(
 
     subscribers = []
     for _ in range(count):
-        _, subscriber = await loop.create_connection(lambda: Subscriber(url, params, seen), parts.hostname, parts.port)
+        _, subscriber = await loop.create_connection(lambda: Subscriber(url, params, seen), host, port)
         subscribers.append(subscriber)
     async with asyncio.timeout(60):
         await ready.wait()

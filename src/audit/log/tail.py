@@ -119,6 +119,39 @@ class TailCore:
         """Resumes right after what was returned last."""
         return encode_cursor(self._digest, self._position)
 
+    @property
+    def position(self) -> Position:
+        """What is covered."""
+        return self._position
+
+    @property
+    def query(self) -> bytes:
+        """What its cursors are bound to: the same for every tail of one query."""
+        return self._digest
+
+    @property
+    def live(self) -> bool:
+        """Whether nothing but the next commit decides what it tells next: any tail of its query would tell the same."""
+        return (
+            self._caught_up
+            and self._ended is None
+            and self._left is None
+            and self._span.high > MAX_VALUE
+            and self._span.low <= self._position.last_id + 1
+        )
+
+    def fork(self) -> TailCore:
+        """Return another tail of the same query, which stands where this live one does."""
+        request = TailRequest(self._match, self._span, None, self._digest, None, now=False)
+        other = TailCore(request, self._reader, self._sequencer, self._wakeups)
+        other._position = self._position
+        other._caught_up = True
+        return other
+
+    def skip_to(self, position: Position) -> None:
+        """Go on from where another live tail of the query stands; what lies between was told by that one."""
+        self._position = position
+
     def cursor_after(self, event: bytes) -> str:
         """Return the cursor right after one stored event."""
         return encode_cursor(self._digest, position_of(event))

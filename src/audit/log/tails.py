@@ -92,6 +92,11 @@ class Tail:
         """Resumes right after the event, batch or notice handed out last."""
         return self._events.cursor
 
+    @property
+    def core(self) -> TailCore:
+        """The tail without its waiting."""
+        return self._core
+
     async def check(self) -> None:
         """Verify the cursor that the tail starts from, before anything is read; it would be refused then.
 

@@ -200,12 +200,20 @@ class ServerSession:
         """Return how many events a subscription may be sent now."""
         return self._credit.get(subscription, 0)
 
+    def spend(self, subscription: str, events: int) -> None:
+        """Count events that are about to be sent against the credit.
+
+        Raises:
+            ProtocolViolation: there is not enough, or the subscription has ended: nothing may be sent.
+        """
+        left = self._credit.get(subscription, 0) - events
+        if left < 0:
+            raise ProtocolViolation(f"{events} events exceed the credit of subscription {subscription} by {-left}")
+        self._credit[subscription] = left
+
     def batch(self, subscription: str, events: int, tail: bytes) -> bytes:
         """Return the frame of a batch of so many events, and count them against the credit."""
-        left = self._credit[subscription] - events
-        if left < 0:
-            raise ProtocolViolation(f"a batch of {events} events exceeds the credit by {-left}")
-        self._credit[subscription] = left
+        self.spend(subscription, events)
         return encode_batch(subscription, tail)
 
     def note(self, method: str, subscription: str, cursor: str) -> bytes:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from audit.log.core import LogCore
 from audit.log.verbs import AsyncVerbs
 from audit.server.access import Access, OpenAccess
+from audit.server.feeds import Feeds
 from audit.server.options import ServeOptions
 from audit.server.shared import SharedBatches
 
@@ -47,4 +48,9 @@ class ServerContext:
     access: Access = field(default_factory=OpenAccess)
     traffic: Traffic = field(default_factory=Traffic)
     shared: SharedBatches = field(default_factory=SharedBatches)
+    feeds: Feeds = field(init=False)
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def __post_init__(self) -> None:
+        """Make the feeds, whose pace is a setting."""
+        object.__setattr__(self, "feeds", Feeds(self.options.progress_s))

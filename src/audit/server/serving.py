@@ -131,6 +131,7 @@ class Serving:
             if self._server is not None and self._running is not None:
                 self._server.should_exit = True
                 await self._running
+            await self._context.feeds.close()
         finally:
             for bound in self._sockets:
                 bound.close()

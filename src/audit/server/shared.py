@@ -6,7 +6,8 @@ from typing import Final
 
 from audit.codec.events import event_id_text
 from audit.log.tail import Batch
-from audit.protocol.frames import batch_tail
+from audit.protocol.frames import batch_tail, encode_batch
+from audit.server.link import frame_of
 
 __all__ = ["SharedBatches"]
 
@@ -14,24 +15,28 @@ _MAX_BYTES: Final = 8 * 1024 * 1024
 
 
 class SharedBatches:
-    """The batches sent last, without the names of their subscriptions. All is dropped whenever it is full."""
+    """The frames sent last. All are dropped whenever there are too many: what is sent next is newer anyway."""
 
     def __init__(self, max_bytes: int = _MAX_BYTES) -> None:
         self._max_bytes = max_bytes
         self._bytes = 0
-        self._tails: dict[tuple[str, bytes, int], bytes] = {}
+        self._frames: dict[tuple[str, str, bytes, int], bytes] = {}
 
-    def tail(self, batch: Batch) -> bytes:
-        """Return what follows the subscription's name in a batch's notification."""
-        # The cursor names query and last event; with the first one and the number, there is just one such batch.
-        place = (batch.cursor, event_id_text(batch.slices[0]), len(batch.slices))
-        tail = self._tails.get(place)
-        if tail is None:
-            tail = batch_tail(batch.slices, batch.cursor)
-            self._bytes += len(tail)
+    def frame(self, subscription: str, batch: Batch) -> bytes:
+        """Return the frame of a batch's notification.
+
+        Args:
+            subscription: Its name, which most connections count from 1: so most get the very same bytes.
+            batch: The cursor names its query and last event; with the first and their number, there is just one such.
+        """
+        slices = batch.slices
+        place = (subscription, batch.cursor, event_id_text(slices[0]), len(slices))
+        frame = self._frames.get(place)
+        if frame is None:
+            frame = frame_of(encode_batch(subscription, batch_tail(slices, batch.cursor)))
+            self._bytes += len(frame)
             if self._bytes > self._max_bytes:
-                # What is sent next is newer; a clear costs less than keeping an order.
-                self._tails.clear()
-                self._bytes = len(tail)
-            self._tails[place] = tail
-        return tail
+                self._frames.clear()
+                self._bytes = len(frame)
+            self._frames[place] = frame
+        return frame

@@ -1,6 +1,7 @@
-"""One subscription: a tail read as far as its credit goes, never further than the peer takes it.
+"""One subscription: a tail read as far as its credit goes, and never further than the peer takes it.
 
-It keeps no queue: what is not sent stays in the log. A subscription without credit holds a position and nothing else.
+It keeps no queue: what is not sent stays in the log. Without credit it holds a position and nothing else; once it has
+caught up, it shares a feed with all who ask the same.
 """
 
 from __future__ import annotations
@@ -10,13 +11,15 @@ import logging
 from contextlib import closing
 from typing import Final
 
+from audit.codec.cursors import Position
 from audit.log.tail import BATCH_EVENTS, Batch, CaughtUp, FellBehind
 from audit.log.tails import Tail
 from audit.model.errors import AuditError
 from audit.protocol.messages import EndReason
 from audit.protocol.server import ServerSession
 from audit.server.context import ServerContext
-from audit.server.link import Link, frame_of
+from audit.server.feeds import Feed
+from audit.server.link import Link
 
 __all__ = ["Subscription"]
 
@@ -33,18 +36,22 @@ class Subscription:
         self._link = link
         self._context = context
         self._told = ""
-        self._credited = asyncio.Event()
+        self._told_at = 0.0
+        self._changed = asyncio.Event()
+        self._feed: Feed | None = None
+        self._alone = False
         self._stopping = False
 
     def credited(self) -> None:
         """Go on: there is credit again."""
-        self._credited.set()
+        self._changed.set()
 
     def stop(self) -> None:
-        """End with reason `shutdown`; what was read is sent first."""
+        """End with reason `shutdown`."""
         self._stopping = True
+        self._leave()
         self._tail.close()
-        self._credited.set()
+        self._changed.set()
 
     async def run(self) -> None:
         """Send until the tail ends or the task is cancelled."""
@@ -53,52 +60,91 @@ class Subscription:
             with closing(self._tail):
                 await self._send_all()
         finally:
+            self._leave()
             self._context.traffic.subscriptions -= 1
 
     async def _send_all(self) -> None:
         while True:
+            self._changed.clear()
             credit = self._session.credit(self._name)
             if not credit and not self._stopping:
-                self._credited.clear()
-                await self._credited.wait()
-                continue
-            if self._link.paused:
+                await self._changed.wait()
+            elif self._link.paused:
                 await self._link.drained()
-                continue
-            try:
-                # Without credit it is stopping: the tail has nothing left to say but its end.
-                notice = await self._tail.read(
-                    min(credit, BATCH_EVENTS) or 1, timeout_s=self._context.options.progress_s
-                )
-            except AuditError as error:
-                _log.warning("subscription ended: %s", error, exc_info=error.code == "store_corrupt")
-                self._end("error", error)
-                return
-            if notice is None:
-                self._progress()
-            elif isinstance(notice, Batch):
-                self._batch(notice)
-            elif isinstance(notice, CaughtUp):
-                self._note("events.caught_up", notice.cursor)
-            elif isinstance(notice, FellBehind):
-                self._note("events.fell_behind", notice.cursor)
-            else:
-                self._end("shutdown" if self._stopping else notice.reason)
+            elif self._joins():
+                while self._feed is not None:
+                    self._changed.clear()
+                    await self._changed.wait()
+            elif not await self._read(credit):
                 return
 
-    def _batch(self, batch: Batch) -> None:
-        tail = self._context.shared.tail(batch)
-        self._link.write_frame(frame_of(self._session.batch(self._name, len(batch), tail)))
+    async def _read(self, credit: int) -> bool:
+        """Send the tail's next notice; return whether more may follow."""
+        try:
+            # Without credit it is stopping: the tail has nothing to say but its end.
+            notice = await self._tail.read(min(credit, BATCH_EVENTS) or 1, timeout_s=self._context.options.progress_s)
+        except AuditError as error:
+            _log.warning("a subscription ended: %s", error)
+            self._end("error", error)
+            return False
+        self._alone = False
+        if notice is None:
+            self.progress(self._tail.cursor)
+        elif isinstance(notice, Batch):
+            self._send(notice)
+        elif isinstance(notice, CaughtUp):
+            self._note("events.caught_up", notice.cursor)
+        elif isinstance(notice, FellBehind):
+            self._note("events.fell_behind", notice.cursor)
+        else:
+            self._end("shutdown" if self._stopping else notice.reason)
+            return False
+        return True
+
+    def _send(self, batch: Batch) -> None:
+        events = len(batch.slices)
+        self._session.spend(self._name, events)
+        self._link.write_frame(self._context.shared.frame(self._name, batch))
         self._told = batch.cursor
-        self._context.traffic.deliveries += len(batch)
-
-    def _progress(self) -> None:
-        if self._tail.cursor != self._told:
-            self._note("events.progress", self._tail.cursor)
+        self._context.traffic.deliveries += events
 
     def _note(self, method: str, cursor: str) -> None:
         self._link.send_message(self._session.note(method, self._name, cursor))
         self._told = cursor
+        self._told_at = asyncio.get_running_loop().time()
 
     def _end(self, reason: EndReason, error: AuditError | None = None) -> None:
         self._link.send_message(self._session.end(self._name, self._tail.cursor, reason, error))
+
+    # As a member of a feed
+
+    def _joins(self) -> bool:
+        if self._alone or self._stopping or not self._tail.core.live:
+            return False
+        self._feed = self._context.feeds.join(self, self._tail.core)
+        return self._feed is not None
+
+    def _leave(self) -> None:
+        if self._feed is not None:
+            self._feed.leave(self)
+
+    def offer(self, batch: Batch) -> bool:
+        """Send a batch of the feed, if there is the credit for it and the peer takes what it is sent."""
+        if self._link.paused or self._session.credit(self._name) < len(batch.slices):
+            return False
+        self._send(batch)
+        return True
+
+    def progress(self, cursor: str) -> None:
+        """Tell how far the log is, if that is news and the last time was long enough ago."""
+        since_s = asyncio.get_running_loop().time() - self._told_at
+        if cursor != self._told and since_s >= self._context.options.progress_s / 2:
+            self._note("events.progress", cursor)
+
+    def left(self, position: Position) -> None:
+        """Go on alone."""
+        self._feed = None
+        # At least until it has told something itself: what made it leave would make it leave again.
+        self._alone = True
+        self._tail.core.skip_to(position)
+        self._changed.set()
