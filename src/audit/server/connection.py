@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from functools import partial
 from typing import Any, Final
 
@@ -27,6 +27,8 @@ from audit.server.link import Link
 from audit.server.subscriptions import Subscription
 
 __all__ = ["Connection"]
+
+Work = Callable[[], Coroutine[Any, Any, None]]
 
 _log: Final = logging.getLogger("audit.server")
 _CONCURRENT_READS: Final = 16
@@ -129,7 +131,7 @@ class Connection:
                 if isinstance(result, bytes) and not self._link.paused:
                     self._answer(call, result)
                 else:
-                    self._start_call(self._read(call, result))
+                    self._start_call(partial(self._read, call, result))
         except AuditError as error:
             self._fail(call, error)
 
@@ -177,7 +179,7 @@ class Connection:
         if found.check_start(disk=False):
             self._begin(call, params, tail)
         else:
-            self._start_call(self._check_and_begin(call, params, tail))
+            self._start_call(partial(self._check_and_begin, call, params, tail))
 
     async def _check_and_begin(self, call: Call, params: SubscribeParams, tail: Tail) -> None:
         try:
@@ -191,7 +193,7 @@ class Connection:
         self._link.send_message(self._session.subscribed(call.id, name))
         self._context.traffic.answered(call.method, "ok")
         subscription = Subscription(name, tail, self._session, self._link, self._context)
-        task = self._start(subscription.run())
+        task = self._start(subscription.run)
         self._subscriptions[name] = (subscription, task)
         task.add_done_callback(lambda _: self._subscriptions.pop(name, None))
 
@@ -219,18 +221,19 @@ class Connection:
 
     # Tasks
 
-    def _start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    def _start(self, work: Work) -> asyncio.Task[None]:
         assert self._tasks is not None  # noqa: S101 - messages arrive once the link is opened, in `run`
         return self._tasks.create_task(self._guarded(work))
 
-    def _start_call(self, work: Coroutine[Any, Any, None]) -> None:
+    def _start_call(self, work: Work) -> None:
         task = self._start(work)
         self._calls.add(task)
         task.add_done_callback(self._calls.discard)
 
-    async def _guarded(self, work: Coroutine[Any, Any, None]) -> None:
+    async def _guarded(self, work: Work) -> None:
+        # Called here and not before: a task that is cancelled before its first step would leave a coroutine behind.
         try:
-            await work
+            await work()
         except Exception as error:  # noqa: BLE001 - one connection's failure ends that connection, and is logged
             self._crashed(error)
 

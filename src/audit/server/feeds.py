@@ -44,6 +44,10 @@ class Feeds:
         self._progress_s = progress_s
         self._feeds: dict[bytes, Feed] = {}
 
+    def __len__(self) -> int:
+        """Return how many subscriptions share feeds."""
+        return sum(len(feed.members) for feed in self._feeds.values())
+
     def join(self, member: Member, tail: TailCore) -> Feed | None:
         """Let a subscription get its events from its query's feed from now on.
 
@@ -67,6 +71,9 @@ class Feeds:
     async def _run(self, feed: Feed, query: bytes) -> None:
         try:
             await feed.run()
+        except Exception:  # noqa: BLE001 - one feed's failure is not the server's, and is logged
+            # Whatever it is, the members meet it again, each in its own connection's task.
+            _log.exception("a feed failed")
         finally:
             if self._feeds.get(query) is feed:
                 del self._feeds[query]
@@ -144,7 +151,7 @@ class Feed:
                     if self.catch_up():
                         self._tell_progress()
         except AuditError as error:
-            # Whatever it is, the members meet it again, and tell their peers.
+            # The members meet it again, and tell their peers.
             _log.warning("a feed ended: %s", error)
 
     async def _sleep(self, timeout_s: float) -> None:
