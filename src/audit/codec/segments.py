@@ -7,7 +7,7 @@ term. A chunk is what is read at once, a block what is decompressed at once: one
 from __future__ import annotations
 
 import struct
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
@@ -18,7 +18,7 @@ import lz4.block
 
 from audit.codec.checksum import open_record, seal_record
 from audit.codec.commits import Claim, Commit
-from audit.codec.events import event_value
+from audit.codec.events import event_id_text, event_value
 from audit.codec.keys import ID_BYTES, SEGMENT, describe, key_of_chunk
 from audit.model.errors import StoreCorrupt
 from audit.model.ids import MAX_VALUE
@@ -33,8 +33,9 @@ __all__ = [
     "decode_directory",
     "encode_chunks",
     "encode_directory",
+    "event_bounds",
     "id_bytes_of",
-    "pick_events",
+    "place_in_block",
 ]
 
 
@@ -143,13 +144,18 @@ class Directory(NamedTuple):
     def block_holding(self, event_id: bytes) -> int:
         """Return the number of the block that would hold this id."""
         ids = self.block_ids
-        blocks = range(len(ids) // ID_BYTES)
-        at = bisect_right(blocks, event_id, key=lambda n: ids[n * ID_BYTES : (n + 1) * ID_BYTES])
-        return max(0, at - 1)
+        firsts = _ids(len(ids) // ID_BYTES).unpack_from(ids)
+        return max(0, bisect_right(firsts, event_id) - 1)
 
 
 _DIRECTORY: Final = struct.Struct(f"<QH{ID_BYTES}s")
 _CHUNK_ENTRY: Final = struct.Struct("<I")
+
+
+@lru_cache(512)
+def _ids(count: int) -> struct.Struct:
+    """Return the form of `count` ids."""
+    return struct.Struct(f"{ID_BYTES}s" * count)
 
 
 def encode_directory(segment: Segment, layout: Layout) -> tuple[bytes, bytes]:
@@ -167,12 +173,11 @@ def decode_directory(key: bytes, record: bytes) -> Directory:
     Raises:
         StoreCorrupt: the checksum or the form is wrong.
     """
-    name = describe(key)
     body = open_record(key, record)
     try:
         first_index, count, last_id = _DIRECTORY.unpack_from(body)
     except struct.error as error:
-        raise StoreCorrupt(name, f"can't be decoded: {error}") from error
+        raise StoreCorrupt(describe(key), f"can't be decoded: {error}") from error
     return Directory(first_index, count, last_id, bytes(body[_DIRECTORY.size :]))
 
 
@@ -245,14 +250,19 @@ _PAIR: Final = struct.Struct("<II")
 
 def block_events(block: bytes) -> list[bytes]:
     """Return all events of a decompressed block."""
-    starts = _numbers(_CHUNK_ENTRY.unpack_from(block)[0] // 4).unpack_from(block)
-    return [block[start:end] for start, end in pairwise(starts)]
+    return [block[start:end] for start, end in pairwise(_starts(block))]
 
 
-def pick_events(block: bytes, offsets: Sequence[int]) -> list[bytes]:
-    """Return the events of a decompressed block at some offsets in it."""
-    if len(offsets) == 1:
-        start, end = _PAIR.unpack_from(block, 4 * offsets[0])
-        return [block[start:end]]
-    starts = _numbers(_CHUNK_ENTRY.unpack_from(block)[0] // 4).unpack_from(block)
-    return [block[starts[offset] : starts[offset + 1]] for offset in offsets]
+def _starts(block: bytes) -> tuple[int, ...]:
+    """Return where the events of a decompressed block start, and where the last one ends."""
+    return _numbers(_CHUNK_ENTRY.unpack_from(block)[0] // 4).unpack_from(block)
+
+
+event_bounds: Final = _PAIR.unpack_from
+"""Where an event of a decompressed block lies: give the block, and 4 times the event's offset in it."""
+
+
+def place_in_block(block: bytes, id_text: bytes) -> int:
+    """Return the offset of the first event of a decompressed block whose id is not below this text."""
+    ids = [event_id_text(block[start:end]) for start, end in pairwise(_starts(block))]
+    return bisect_left(ids, id_text)

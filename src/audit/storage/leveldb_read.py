@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Final
 
 from audit.codec.checksum import open_record
 from audit.codec.cursors import Position
 from audit.codec.events import event_id_text
-from audit.codec.keys import CHUNK, SEGMENT, describe, id_key
+from audit.codec.keys import SEGMENT, describe, id_key, key_of_chunk
 from audit.codec.segments import (
     Directory,
     Layout,
@@ -21,7 +21,8 @@ from audit.codec.segments import (
     chunk_blocks,
     decode_block,
     decode_directory,
-    pick_events,
+    event_bounds,
+    place_in_block,
 )
 from audit.model.errors import StoreCorrupt
 from audit.model.ids import format_id
@@ -31,6 +32,10 @@ from audit.storage.port import Found, Search
 from audit.storage.streams import check_end, open_stream
 
 __all__ = ["SealedReader"]
+
+
+_NOWHERE: Final = (-(1 << 62), b"")
+"""No block: a place so far before a segment that no position lies in it."""
 
 
 class SealedReader:
@@ -44,9 +49,10 @@ class SealedReader:
         self._layout = layout
         self._cache = cache
         self._iterators: list[Any] = []
-        self._records: Any = None
+        self._get = self._snapshot.get
         self._per_chunk = layout.chunk_blocks
-        self._chunk_key = b""
+        self._chunk_key = self._chunk_segment = b""
+        self._chunk_number = -1
         self._bounds: tuple[int, ...] = ()
         self._chunk: memoryview = memoryview(b"")
 
@@ -66,23 +72,27 @@ class SealedReader:
         span, descending = search.span, search.descending
         if span.empty:
             return Found([], None)
-        edge = self._edge(span.high - 1 if descending else span.low)
+        low_key, high_key = id_key(span.low), id_key(span.high)
+        edge = self._edge(id_key(span.high - 1) if descending else low_key)
         if edge is None and descending:
             return Found([], None)
-        if edge is not None and not descending and edge[1].last_id < id_key(span.low):
+        if edge is not None and not descending and edge[1].last_id < low_key:
             # All of it lies before the span; counting it as examined would stop a search where it began.
             edge = None
         stream = open_stream(search.match, self._new_iterator, self._sealed, descending=descending)
-        stream.seek(id_key(span.low) if edge is None else edge[0])
-        low_key, high_key = id_key(span.low), id_key(span.high)
+        first = low_key if edge is None else edge[0]
+        stream.seek(first)
         gather = Gather(span, descending=descending, limit=search.limit, max_bytes=search.max_bytes)
         while (segment := stream.segment) is not None:
             if not descending and segment >= high_key:
                 break
             positions = stream.positions()
-            if edge is not None and segment == edge[0]:
-                positions = self._trim(edge, positions, span.high if descending else span.low, descending=descending)
-            if gather.add(self.events(segment, gather.choose(positions))) or (descending and segment <= low_key):
+            near = _NOWHERE
+            if segment == first and edge is not None:
+                place, near = self._near(edge, span.high if descending else span.low)
+                at = bisect_left(positions, place)
+                positions = positions[:at] if descending else positions[at:]
+            if gather.add(self.events(segment, gather.choose(positions), near)) or (descending and segment <= low_key):
                 break
             if expired():
                 examined = self.directory(segment)
@@ -95,35 +105,38 @@ class SealedReader:
 
     def get(self, event_id: int) -> bytes | None:
         """Return the sealed event with this id, or None."""
-        edge = self._edge(event_id)
+        key = id_key(event_id)
+        edge = self._edge(key)
         if edge is None:
             return None
         segment, directory = edge
-        number = directory.block_holding(id_key(event_id))
+        number = directory.block_holding(key)
         wanted = format_id(event_id).encode()
         for event in block_events(self._block(segment, number)):
             if event_id_text(event) == wanted:
                 return event
         return None
 
-    def events(self, segment: bytes, positions: Sequence[int]) -> list[bytes]:
-        """Return the events at some positions of a segment, in the order of the positions."""
+    def events(self, segment: bytes, positions: Sequence[int], near: tuple[int, bytes] = _NOWHERE) -> list[bytes]:
+        """Return the events at some positions of a segment, in the order of the positions.
+
+        Args:
+            segment: The segment's id.
+            positions: Where the events are in it.
+            near: A block of the segment that is at hand already, and the position of its first event.
+        """
         size = self._layout.block_events
-        at, count = 0, len(positions)
-        if count == 1:
-            # A rare term: one event of a segment, a hundred segments a page.
-            number = positions[0] // size
-            return pick_events(self._block(segment, number), (positions[0] - number * size,))
+        first, block = near
+        end = first + size
         found: list[bytes] = []
-        while at < count:
-            number = positions[at] // size
-            base = number * size
-            offsets = [positions[at] - base]
-            at += 1
-            while at < count and 0 <= (offset := positions[at] - base) < size:
-                offsets.append(offset)
-                at += 1
-            found += pick_events(self._block(segment, number), offsets)
+        for position in positions:
+            if not first <= position < end:
+                number = position // size
+                first = number * size
+                end = first + size
+                block = self._block(segment, number)
+            start, stop = event_bounds(block, 4 * (position - first))
+            found.append(block[start:stop])
         return found
 
     def directory(self, segment: bytes) -> Directory:
@@ -131,28 +144,28 @@ class SealedReader:
         key = SEGMENT + segment
         return decode_directory(key, self._read(key))
 
-    def _edge(self, event_id: int) -> tuple[bytes, Directory] | None:
+    def _edge(self, event_id: bytes) -> tuple[bytes, Directory] | None:
         """Return the segment that holds or would hold this id: the last that starts at or before it.
 
         When it ends before the id, the segment after it must be the next one, or the id may be in one that is lost.
         """
-        iterator = self._own_iterator()
-        target = SEGMENT + id_key(event_id)
+        # Directories carry a checksum of their own; LevelDB's would be a second one.
+        iterator = self._new_iterator(verify=False)
+        target = SEGMENT + event_id
         iterator.seek(target)
         if iterator.key() != target:
             iterator.prev()
-        if not iterator.valid() or not iterator.key().startswith(SEGMENT):
-            self._check_next(SEGMENT, 0)
+        key: bytes = iterator.key() if iterator.valid() else b""
+        if not key.startswith(SEGMENT):
+            self._check_next(iterator, SEGMENT, 0)
             return None
-        key: bytes = iterator.key()
         directory = decode_directory(key, iterator.value())
-        if directory.last_id < id_key(event_id):
-            self._check_next(key + b"\0", directory.first_index + directory.length)
+        if directory.last_id < event_id:
+            self._check_next(iterator, key + b"\0", directory.first_index + directory.length)
         return key[1:], directory
 
-    def _check_next(self, start: bytes, expected: int) -> None:
+    def _check_next(self, iterator: Any, start: bytes, expected: int) -> None:
         """Check that the first directory from a key on is that of the segment at an index, or that there is none."""
-        iterator = self._own_iterator()
         iterator.seek(start)
         key: bytes = iterator.key()
         if not key.startswith(SEGMENT):
@@ -160,53 +173,49 @@ class SealedReader:
         elif decode_directory(key, iterator.value()).first_index != expected:
             raise StoreCorrupt(describe(key), f"is not at index {expected}: the segment before it is missing")
 
-    def _trim(
-        self, edge: tuple[bytes, Directory], positions: Sequence[int], bound: int, *, descending: bool
-    ) -> Sequence[int]:
-        """Return the positions at or above the bound's place (ascending), or below it (descending)."""
+    def _near(self, edge: tuple[bytes, Directory], bound: int) -> tuple[int, tuple[int, bytes]]:
+        """Return the place of the first event of a segment that is not below an id, and the block looked at for it."""
         segment, directory = edge
         key = id_key(bound)
         if directory.last_id < key:
-            return positions if descending else ()
+            return directory.length, _NOWHERE
         if key <= segment:
-            return () if descending else positions
+            return 0, _NOWHERE
         number = directory.block_holding(key)
-        texts = [event_id_text(event) for event in block_events(self._block(segment, number))]
-        place = number * self._layout.block_events + bisect_left(texts, format_id(bound).encode())
-        at = bisect_left(positions, place)
-        return positions[:at] if descending else positions[at:]
+        block = self._block(segment, number)
+        first = number * self._layout.block_events
+        return first + place_in_block(block, format_id(bound).encode()), (first, block)
 
     def _block(self, segment: bytes, number: int) -> bytes:
         place = (segment, number)
         block = self._cache.get(place)
         if block is None:
             at = number // self._per_chunk
-            key = CHUNK + segment + bytes((at,))
-            if key != self._chunk_key:
-                self._chunk = open_record(key, self._read(key))
-                self._bounds = chunk_blocks(key, self._chunk)
-                self._chunk_key = key
+            if at != self._chunk_number or segment != self._chunk_segment:
+                self._open_chunk(segment, at)
+            bounds = self._bounds
             offset = number - at * self._per_chunk
-            if offset + 1 >= len(self._bounds):
-                raise StoreCorrupt(describe(key), f"has no block {offset}")
-            block = decode_block(key, self._chunk[self._bounds[offset] : self._bounds[offset + 1]])
+            if offset + 1 >= len(bounds):
+                raise StoreCorrupt(describe(self._chunk_key), f"has no block {offset}")
+            block = decode_block(self._chunk_key, self._chunk[bounds[offset] : bounds[offset + 1]])
             self._cache.put(place, block)
         return block
 
-    def _read(self, key: bytes) -> bytes:
-        """Return the record of a directory or chunk that must be there."""
-        iterator = self._own_iterator()
-        iterator.seek(key)
-        if iterator.key() != key:
-            raise StoreCorrupt(describe(key), "is missing")
-        value: bytes = iterator.value()
-        return value
+    def _open_chunk(self, segment: bytes, number: int) -> None:
+        """Read a chunk and keep it at hand: the next block is likely to be in it, too."""
+        key = key_of_chunk(segment, number)
+        self._chunk = open_record(key, self._read(key))
+        self._bounds = chunk_blocks(key, self._chunk)
+        self._chunk_key = key
+        self._chunk_segment = segment
+        self._chunk_number = number
 
-    def _own_iterator(self) -> Any:
-        """Return the iterator for records that carry a checksum of their own; LevelDB's would be a second one."""
-        if self._records is None:
-            self._records = self._new_iterator(verify=False)
-        return self._records
+    def _read(self, key: bytes) -> bytes:
+        """Return the record of a directory or chunk that must be there; it carries a checksum of its own."""
+        record: bytes | None = self._get(key)
+        if record is None:
+            raise StoreCorrupt(describe(key), "is missing")
+        return record
 
 
 def _end_of(segment: bytes, directory: Directory, *, descending: bool) -> Position:
