@@ -17,12 +17,14 @@ class Gate:
     """A context manager to be inside of during each call; `shut` waits until nobody is."""
 
     def __init__(self) -> None:
-        self._condition = threading.Condition(threading.Lock())
+        # Taken by itself where nobody waits, as each call does: the condition's own `with` takes twice as long.
+        self._lock = threading.Lock()
+        self._condition = threading.Condition(self._lock)
         self._inside = 0
         self._error: AuditError | None = None
 
     def __enter__(self) -> None:
-        with self._condition:
+        with self._lock:
             if self._error is not None:
                 raise type(self._error)(*self._error.args)
             self._inside += 1
@@ -30,7 +32,7 @@ class Gate:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        with self._condition:
+        with self._lock:
             self._inside -= 1
             if not self._inside and self._error is not None:
                 self._condition.notify_all()
@@ -47,5 +49,6 @@ class Gate:
 
     def abandon(self, error: AuditError) -> None:
         """Let nobody in any more, with this error, and wait for nobody: for a forked child, where they don't exist."""
-        self._condition = threading.Condition(threading.Lock())
+        self._lock = threading.Lock()
+        self._condition = threading.Condition(self._lock)
         self._error = error
