@@ -6,6 +6,7 @@ Sealed segments and those in memory are gathered alike, so that a page that span
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 from audit.codec.cursors import Position
 from audit.codec.events import event_id_text, event_index, event_value
@@ -19,6 +20,12 @@ def position_of(event: bytes) -> Position:
     return Position(event_index(event), event_value(event))
 
 
+@lru_cache(64)
+def _text_below(value: int) -> bytes:
+    """Return the text below which all ids below a value are; most pages end at one of few bounds."""
+    return Span(0, value).high_text
+
+
 class Gather:
     """Events in the order asked for, until full (`stopped` says where) or past the far bound (`ended`)."""
 
@@ -27,7 +34,7 @@ class Gather:
         self.ended = False
         self.stopped: Position | None = None
         self.descending = descending
-        self._far = span.low_text if descending else span.high_text
+        self._far = _text_below(span.low if descending else span.high)
         self._limit = limit
         self._max_bytes = max_bytes
         self._bytes = 0
