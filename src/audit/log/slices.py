@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from audit.codec.events import decode_events, join_events
+from audit.codec.events import decode_events
 from audit.model.event import Event
 
 __all__ = ["Slices"]
@@ -33,7 +33,14 @@ class Slices:
     @property
     def raw(self) -> bytes:
         """The events as one JSON array of the stored bytes."""
-        return join_events(self.slices)
+        slices = self.slices
+        if not slices:
+            return b"[]"
+        # Brackets on the first and the last: around the whole, each would copy a page's bytes once more.
+        parts = slices.copy()
+        parts[0] = b"[" + parts[0]
+        parts[-1] += b"]"
+        return b",".join(parts)
 
     def __len__(self) -> int:
         return len(self.slices)
