@@ -18,7 +18,7 @@ import lz4.block
 
 from audit.codec.checksum import open_record, seal_record
 from audit.codec.commits import Claim, Commit
-from audit.codec.events import event_id_text, event_value
+from audit.codec.events import ID_SLICE, event_value
 from audit.codec.keys import ID_BYTES, SEGMENT, describe, key_of_chunk
 from audit.model.errors import StoreCorrupt
 from audit.model.ids import MAX_VALUE
@@ -246,6 +246,8 @@ def decode_block(key: bytes, packed: memoryview) -> bytes:
 
 
 _PAIR: Final = struct.Struct("<II")
+_ID_START: Final = ID_SLICE.start
+_ID_STOP: Final = ID_SLICE.stop
 
 
 def block_events(block: bytes) -> list[bytes]:
@@ -264,5 +266,7 @@ event_bounds: Final = _PAIR.unpack_from
 
 def place_in_block(block: bytes, id_text: bytes) -> int:
     """Return the offset of the first event of a decompressed block whose id is not below this text."""
-    ids = [event_id_text(block[start:end]) for start, end in pairwise(_starts(block))]
-    return bisect_left(ids, id_text)
+    starts = _starts(block)
+    return bisect_left(
+        starts, id_text, 0, len(starts) - 1, key=lambda start: block[start + _ID_START : start + _ID_STOP]
+    )

@@ -26,6 +26,7 @@ from audit.codec.segments import (
 )
 from audit.model.errors import StoreCorrupt
 from audit.model.ids import format_id
+from audit.model.span import Span
 from audit.storage.blockcache import BlockCache
 from audit.storage.gather import Gather
 from audit.storage.port import Found, Search
@@ -34,6 +35,8 @@ from audit.storage.streams import check_end, open_stream
 __all__ = ["SealedReader"]
 
 
+_FEW: Final = 16
+"""Events worth handing to the page; more than these, and a segment's, are never read in vain."""
 _NOWHERE: Final = (-(1 << 62), b"")
 """No block: a place so far before a segment that no position lies in it."""
 
@@ -83,25 +86,41 @@ class SealedReader:
         first = low_key if edge is None else edge[0]
         stream.seek(first)
         gather = Gather(span, descending=descending, limit=search.limit, max_bytes=search.max_bytes)
+        found: list[bytes] = []
+        left = search.limit
         while (segment := stream.segment) is not None:
             if not descending and segment >= high_key:
                 break
-            positions = stream.positions()
-            near = _NOWHERE
+            positions, near = stream.positions(), _NOWHERE
             if segment == first and edge is not None:
-                place, near = self._near(edge, span.high if descending else span.low)
-                at = bisect_left(positions, place)
-                positions = positions[:at] if descending else positions[at:]
-            if gather.add(self.events(segment, gather.choose(positions), near)) or (descending and segment <= low_key):
+                positions, near = self._trim(edge, positions, span, descending=descending)
+            positions = positions[: -left - 1 : -1] if descending else positions[:left]
+            left -= len(positions)
+            found += self.events(segment, positions, near)
+            # A rare term's events are handed over together: one at a time is as slow as getting them out of a block.
+            if len(found) >= _FEW or not left:
+                full, found = gather.add(found), []
+                if full:
+                    break
+            if descending and segment <= low_key:
                 break
             if expired():
-                examined = self.directory(segment)
-                # A segment that reaches past the span was the last one: the search is over, not interrupted.
-                if descending or examined.last_id < high_key:
-                    return Found(gather.events, _end_of(segment, examined, descending=descending))
-                break
+                full, found = gather.add(found), []
+                if full:
+                    break
+                return Found(gather.events, self._examined(segment, high_key, descending=descending))
             stream.advance()
+        gather.add(found)
         return Found(gather.events, gather.stopped)
+
+    def _examined(self, segment: bytes, high_key: bytes, *, descending: bool) -> Position | None:
+        """Return where a search is interrupted, after this segment; None: it is over, for the span ends in there."""
+        directory = self.directory(segment)
+        if descending:
+            return Position(directory.first_index, int.from_bytes(segment, "big"))
+        if directory.last_id >= high_key:
+            return None
+        return Position(directory.first_index + directory.length - 1, int.from_bytes(directory.last_id, "big"))
 
     def get(self, event_id: int) -> bytes | None:
         """Return the sealed event with this id, or None."""
@@ -173,18 +192,25 @@ class SealedReader:
         elif decode_directory(key, iterator.value()).first_index != expected:
             raise StoreCorrupt(describe(key), f"is not at index {expected}: the segment before it is missing")
 
-    def _near(self, edge: tuple[bytes, Directory], bound: int) -> tuple[int, tuple[int, bytes]]:
-        """Return the place of the first event of a segment that is not below an id, and the block looked at for it."""
+    def _trim(
+        self, edge: tuple[bytes, Directory], positions: Sequence[int], span: Span, *, descending: bool
+    ) -> tuple[Sequence[int], tuple[int, bytes]]:
+        """Return the positions inside the span's near bound: at or above its place (ascending), or below (descending).
+
+        With them comes the block that was looked at for it, and the position of its first event.
+        """
         segment, directory = edge
+        bound = span.high if descending else span.low
         key = id_key(bound)
         if directory.last_id < key:
-            return directory.length, _NOWHERE
+            return positions if descending else (), _NOWHERE
         if key <= segment:
-            return 0, _NOWHERE
+            return () if descending else positions, _NOWHERE
         number = directory.block_holding(key)
         block = self._block(segment, number)
         first = number * self._layout.block_events
-        return first + place_in_block(block, format_id(bound).encode()), (first, block)
+        at = bisect_left(positions, first + place_in_block(block, format_id(bound).encode()))
+        return positions[:at] if descending else positions[at:], (first, block)
 
     def _block(self, segment: bytes, number: int) -> bytes:
         place = (segment, number)
@@ -192,7 +218,13 @@ class SealedReader:
         if block is None:
             at = number // self._per_chunk
             if at != self._chunk_number or segment != self._chunk_segment:
-                self._open_chunk(segment, at)
+                # Kept at hand: the next block is likely to be in it, too.
+                key = key_of_chunk(segment, at)
+                self._chunk = open_record(key, self._read(key))
+                self._bounds = chunk_blocks(key, self._chunk)
+                self._chunk_key = key
+                self._chunk_segment = segment
+                self._chunk_number = at
             bounds = self._bounds
             offset = number - at * self._per_chunk
             if offset + 1 >= len(bounds):
@@ -201,25 +233,9 @@ class SealedReader:
             self._cache.put(place, block)
         return block
 
-    def _open_chunk(self, segment: bytes, number: int) -> None:
-        """Read a chunk and keep it at hand: the next block is likely to be in it, too."""
-        key = key_of_chunk(segment, number)
-        self._chunk = open_record(key, self._read(key))
-        self._bounds = chunk_blocks(key, self._chunk)
-        self._chunk_key = key
-        self._chunk_segment = segment
-        self._chunk_number = number
-
     def _read(self, key: bytes) -> bytes:
         """Return the record of a directory or chunk that must be there; it carries a checksum of its own."""
         record: bytes | None = self._get(key)
         if record is None:
             raise StoreCorrupt(describe(key), "is missing")
         return record
-
-
-def _end_of(segment: bytes, directory: Directory, *, descending: bool) -> Position:
-    """Return the place up to which a segment that was examined whole covers the log."""
-    if descending:
-        return Position(directory.first_index, int.from_bytes(segment, "big"))
-    return Position(directory.first_index + directory.length - 1, int.from_bytes(directory.last_id, "big"))

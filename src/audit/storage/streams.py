@@ -74,6 +74,13 @@ class _OneTerm(_Keys):
         value: bytes = self._iterator.value()
         return value
 
+    def advance(self) -> None:
+        """Move on. Written out: a search for a rare term does little else between two events."""
+        iterator = self._iterator
+        self._step()
+        key: bytes = iterator.key() if iterator.valid() else b""
+        self.segment = key[self._cut :] if key.startswith(self._prefix) else None
+
 
 class _Everything(_Keys):
     """Every segment, by its directory. Indexes are dense, so a directory that is missing shows."""
