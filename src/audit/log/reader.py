@@ -82,7 +82,7 @@ class Reader:
         self._handle = handle
         self._snapshot = snapshot
         self._store_id = store_id
-        self._plans: dict[tuple[object, object, object, str], tuple[Match, bytes]] = {}
+        self._plans: dict[tuple[object, ...], tuple[Match, bytes]] = {}
         self._clock = clock
 
     def request(  # noqa: PLR0917 - the verb's own parameters
@@ -115,14 +115,16 @@ class Reader:
         Raises:
             InvalidParameter: a parameter is out of form or bounds.
         """
-        key = (topic, topics, filter, order)
+        # A dict's items are given a place of their own: as a filter, a tuple is no filter.
+        items = tuple(filter.items()) if isinstance(filter, dict) else None
+        key = (topic, topics, None if items is not None else filter, order, items)
         try:
             planned = self._plans.get(key)
         except TypeError:
-            # Lists and mappings can't be looked up; they are planned each time.
-            return self._plan(*key)
+            # Lists can't be looked up, nor other mappings; they are planned each time.
+            return self._plan(topic, topics, filter, order)
         if planned is None:
-            planned = self._plan(*key)
+            planned = self._plan(topic, topics, filter, order)
             if len(self._plans) >= _PLANS:
                 self._plans.clear()
             self._plans[key] = planned
