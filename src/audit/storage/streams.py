@@ -202,6 +202,6 @@ def open_stream(match: Match, new_iterator: Callable[[], Any], sealed: int, *, d
     streams = [one(term) for term in match.all_of]
     if len(match.any_of) > 1:
         streams.append(_AnyOf([one(term) for term in match.any_of], descending=descending))
-    else:
-        streams.extend(one(term) for term in match.any_of)
+    elif match.any_of:
+        streams.append(one(match.any_of[0]))
     return streams[0] if len(streams) == 1 else _AllOf(streams, descending=descending)
