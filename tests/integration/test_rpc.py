@@ -245,7 +245,7 @@ async def test_everything_of_a_connection_is_freed_when_its_peer_vanishes() -> N
             await until(lambda: len(log._core.wakeups) == 1)
             client.socket.transport.abort()
         await until(lambda: not (asyncio.all_tasks() - before or len(log._core.wakeups)))
-        traffic = server._context.traffic
+        traffic = server.traffic
         assert (traffic.connections, traffic.subscriptions) == (0, 0)
 
 
@@ -339,11 +339,11 @@ async def test_a_peer_that_never_reads_is_aborted_and_harms_nobody() -> None:
             writer.write(_masked('{"jsonrpc":"2.0","id":1,"method":"events.subscribe","params":{"credit":1000000}}'))
             await reading.call("events.subscribe", credit=1_000_000)
             total = 0
-            while not server._context.traffic.aborted:
+            while not server.traffic.aborted:
                 await log.append_many([new(filler="x" * 8_000) for _ in range(100)])
                 total += 100
                 await reading.events(100)
-            assert server._context.traffic.connections == 1
+            assert server.traffic.connections == 1
         finally:
             writer.transport.abort()
         await log.append(new(n="last"))

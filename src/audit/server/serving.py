@@ -19,7 +19,7 @@ from audit.model.errors import InvalidParameter, Unavailable
 from audit.protocol.limits import PATH
 from audit.server.access import Access, OpenAccess
 from audit.server.app import build_app
-from audit.server.context import ServerContext
+from audit.server.context import ServerContext, Traffic
 from audit.server.link import http_protocol, link_protocol
 from audit.server.listening import bind, parse_address, url_of
 from audit.server.options import ServeOptions
@@ -73,6 +73,11 @@ class Serving:
             url if url.startswith("unix:") else url + PATH
             for url in (url_of(bound, scheme=scheme) for bound in self._sockets)
         ]
+
+    @property
+    def traffic(self) -> Traffic:
+        """What passed through so far."""
+        return self._context.traffic
 
     def __await__(self) -> Generator[object, None, None]:
         return self._forever().__await__()
