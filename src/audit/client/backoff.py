@@ -1,0 +1,30 @@
+"""How long to wait before the next try: exponentially longer, with full jitter, so that a crowd does not come at once."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+
+__all__ = ["Backoff"]
+
+_MAX_DOUBLINGS = 30
+
+
+@dataclass(frozen=True, kw_only=True)
+class Backoff:
+    """Delays between tries.
+
+    Attributes:
+        first_s: Upper end of the first delay; each one after it doubles.
+        most_s: Upper end of every delay.
+        draw: Returns a number from 0 to 1: the part of the upper end that is waited.
+    """
+
+    first_s: float = 0.1
+    most_s: float = 10.0
+    draw: Callable[[], float] = random.random
+
+    def delay_s(self, failures: int) -> float:
+        """Return the delay after so many tries that failed in a row, the last one not counted."""
+        return self.draw() * min(self.most_s, self.first_s * 2.0 ** min(failures, _MAX_DOUBLINGS))

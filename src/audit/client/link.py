@@ -1,0 +1,176 @@
+"""One connection while it lives: requests and who waits for their answers, notifications and who gets them.
+
+Owns what is to be sent, in order. Invariant: each request's `done` is called once, with an answer, an error, or `Lost`,
+unless it was forgotten before.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Final
+
+import msgspec
+from websockets.asyncio.client import ClientConnection
+from websockets.exceptions import ConnectionClosed
+
+from audit.client.socket import closed_error
+from audit.model.errors import AuditError, InvalidParameter, ProtocolViolation, TooLarge, Unavailable
+from audit.protocol.client import Answer, ClientSession, Failure, Note
+from audit.protocol.frames import decode_contents
+from audit.protocol.limits import CloseCode, Limits
+
+__all__ = ["Done", "Link", "Lost", "contents"]
+
+_MAX_REASON_BYTES: Final = 120
+
+
+class Lost(Unavailable):
+    """The connection was lost before the answer came."""
+
+
+Done = Callable[[msgspec.Raw | AuditError], None]
+
+
+class Link:
+    """A connection, in its event loop. `read` and `write` are to be run, each in a task of its own."""
+
+    def __init__(self, socket: ClientConnection, shown: str) -> None:
+        self._socket = socket
+        self._shown = shown
+        self._session = ClientSession()
+        self._waiting: dict[int, Done] = {}
+        self._receivers: dict[str, Callable[[Note], None]] = {}
+        self._outgoing: deque[bytes] = deque()
+        self._more = asyncio.Event()
+        self._limits = Limits()
+        self._slots = asyncio.Semaphore(self._limits.requests)
+        self.over = asyncio.Event()
+        """Set once the connection is lost."""
+        self.reason: AuditError = Unavailable(f"the connection to {shown} was closed")
+        """Why it was lost."""
+
+    def limit(self, limits: Limits) -> None:
+        """Keep to what the server takes."""
+        self._limits = limits
+        self._slots = asyncio.Semaphore(max(1, limits.requests))
+
+    def request(self, method: str, params: Any, done: Done) -> int:
+        """Send a request, and have `done` called with its result or error. Returns its id.
+
+        Raises:
+            TooLarge: the server would close the connection over a frame of this size.
+        """
+        request, frame = self._session.request(method, params)
+        if len(frame) > self._limits.frame_bytes:
+            self._session.forget(request)
+            problem = f"make a frame of {len(frame)} bytes, the server takes {self._limits.frame_bytes}"
+            raise TooLarge("events" if method == "events.append" else "params", problem)
+        if self.over.is_set():
+            self._session.forget(request)
+            done(Lost(str(self.reason)))
+        else:
+            self._waiting[request] = done
+            self._send(frame)
+        return request
+
+    async def call(self, method: str, params: Any) -> msgspec.Raw:
+        """Return the result of a request. Cancelling it frees it at once; what it asked for may happen all the same.
+
+        Raises:
+            Lost: the connection was lost; whether the request was carried out is not known.
+            AuditError: what the server answered.
+        """
+        answer: asyncio.Future[msgspec.Raw] = asyncio.get_running_loop().create_future()
+
+        def done(outcome: msgspec.Raw | AuditError) -> None:
+            if answer.done():
+                return
+            if isinstance(outcome, AuditError):
+                answer.set_exception(outcome)
+            else:
+                answer.set_result(outcome)
+
+        async with self._slots:
+            request = self.request(method, params, done)
+            try:
+                return await answer
+            finally:
+                self._waiting.pop(request, None)
+                self._session.forget(request)
+
+    def route(self, subscription: str, receiver: Callable[[Note], None]) -> None:
+        """Have a subscription's notifications handed to `receiver`."""
+        self._receivers[subscription] = receiver
+
+    def unroute(self, subscription: str) -> None:
+        """Drop whatever still comes of a subscription."""
+        self._receivers.pop(subscription, None)
+
+    def grant(self, subscription: str, events: int) -> None:
+        """Let the server send more of a subscription."""
+        if not self.over.is_set():
+            self._send(self._session.credit(subscription, events))
+
+    def _send(self, frame: bytes) -> None:
+        self._outgoing.append(frame)
+        self._more.set()
+
+    async def write(self) -> None:
+        """Send what there is to send, until the connection is lost."""
+        try:
+            while True:
+                await self._more.wait()
+                self._more.clear()
+                while self._outgoing:
+                    await self._socket.send(self._outgoing.popleft(), text=True)
+        except ConnectionClosed:
+            # `read` meets the same, and says why.
+            return
+
+    async def read(self) -> None:
+        """Handle what comes, until the connection is lost; then tell everybody who waits."""
+        try:
+            while True:
+                self._receive(await self._socket.recv(decode=False))
+        except ConnectionClosed as closed:
+            self.reason = closed_error(closed, self._shown)
+        except ProtocolViolation as error:
+            self.reason = error
+            await self._socket.close(CloseCode.BAD_FRAME, str(error).encode()[:_MAX_REASON_BYTES].decode(errors="ignore"))
+        finally:
+            self._lose()
+
+    def _receive(self, frame: bytes) -> None:
+        message = self._session.receive(frame)
+        if isinstance(message, Answer):
+            if (done := self._waiting.pop(message.id, None)) is not None:
+                done(message.result)
+        elif isinstance(message, Failure):
+            if (done := self._waiting.pop(message.id, None)) is not None:
+                done(message.error)
+        elif message is not None:
+            receiver = self._receivers.get(message.params.subscription)
+            if receiver is not None:
+                receiver(message)
+
+    def _lose(self) -> None:
+        self.over.set()
+        self._outgoing.clear()
+        self._receivers.clear()
+        waiting, self._waiting = self._waiting, {}
+        for done in waiting.values():
+            done(Lost(str(self.reason)))
+
+
+def contents(raw: msgspec.Raw, kind: Any) -> Any:
+    """Return a result as its type.
+
+    Raises:
+        ProtocolViolation: it is none of this type.
+    """
+    try:
+        return decode_contents(raw, kind)
+    except (InvalidParameter, msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise ProtocolViolation(f"the server answers what is no result: {error}") from error

@@ -1,0 +1,35 @@
+"""What a client may be told."""
+
+from __future__ import annotations
+
+import ssl as tls
+from dataclasses import dataclass, field
+
+from audit.client.backoff import Backoff
+from audit.client.news import Hook
+from audit.model.errors import InvalidParameter
+from audit.protocol.limits import DEFAULT_CREDIT, MAX_CREDIT
+
+__all__ = ["ClientOptions"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClientOptions:
+    """Settings of a client; `connect` describes them."""
+
+    open_timeout_s: float | None = 10.0
+    call_timeout_s: float | None = 30.0
+    reconnect_timeout_s: float | None = None
+    credit: int = DEFAULT_CREDIT
+    on_event: Hook | None = None
+    ssl: tls.SSLContext | None = None
+    proxy: str | None = None
+    backoff: Backoff = field(default_factory=Backoff)
+
+    def __post_init__(self) -> None:
+        for name in ("open_timeout_s", "call_timeout_s", "reconnect_timeout_s"):
+            value = getattr(self, name)
+            if value is not None and (isinstance(value, bool) or not isinstance(value, (int, float)) or not value >= 0):
+                raise InvalidParameter(name, f"must be seconds of at least 0, or None, got {value!r:.40}")
+        if isinstance(self.credit, bool) or not isinstance(self.credit, int) or not 1 <= self.credit <= MAX_CREDIT:
+            raise InvalidParameter("credit", f"must be 1-{MAX_CREDIT}, got {self.credit!r:.40}")

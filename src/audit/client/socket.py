@@ -1,0 +1,110 @@
+"""Opening a WebSocket, and what became of one: each of its failures as one of our errors.
+
+An error that is `retryable` may heal by itself; any other is the server's, or the caller's, to put right.
+"""
+
+from __future__ import annotations
+
+import ssl
+from http import HTTPStatus
+from typing import Any, Final
+
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidMessage, InvalidStatus, InvalidURI
+from websockets.typing import Subprotocol
+
+from audit.client.address import Address
+from audit.client.options import ClientOptions
+from audit.model.errors import (
+    AuditError,
+    Forbidden,
+    InvalidParameter,
+    Overloaded,
+    ProtocolViolation,
+    Unauthorized,
+    Unavailable,
+)
+from audit.protocol.limits import SUBPROTOCOL, CloseCode
+
+__all__ = ["closed_error", "open_socket"]
+
+_MAX_FRAME_BYTES: Final = 4 * 1024 * 1024
+"""The server's frames have 1 MiB at most; one that lists very long topics may have more."""
+_CLOSE_TIMEOUT_S: Final = 1.0
+
+_BY_CODE: Final[dict[int, type[AuditError]]] = {
+    CloseCode.BAD_FRAME: ProtocolViolation,
+    CloseCode.UNAUTHORIZED: Unauthorized,
+    CloseCode.FORBIDDEN: Forbidden,
+    CloseCode.TOO_MANY: Overloaded,
+}
+_BY_STATUS: Final[dict[int, type[AuditError]]] = {
+    HTTPStatus.UNAUTHORIZED: Unauthorized,
+    HTTPStatus.FORBIDDEN: Forbidden,
+    HTTPStatus.REQUEST_TIMEOUT: Unavailable,
+    HTTPStatus.TOO_MANY_REQUESTS: Overloaded,
+}
+
+
+async def open_socket(address: Address, options: ClientOptions) -> ClientConnection:
+    """Return an open WebSocket that speaks our protocol.
+
+    Raises:
+        Unavailable, Overloaded: there is no server now, or it has too many peers.
+        Unauthorized, Forbidden: it does not let this client in.
+        ProtocolViolation: what answers there is no such server.
+        InvalidParameter: `ssl` or `proxy` does not go with the URL.
+    """
+    more: dict[str, Any] = {} if options.ssl is None else {"ssl": options.ssl}
+    if address.socket_path is not None:
+        more |= {"unix": True, "path": address.socket_path}
+    try:
+        socket = await connect(
+            address.uri,
+            subprotocols=[Subprotocol(SUBPROTOCOL)],
+            compression=None,
+            proxy=options.proxy,
+            open_timeout=options.open_timeout_s,
+            close_timeout=_CLOSE_TIMEOUT_S,
+            max_size=_MAX_FRAME_BYTES,
+            **more,
+        )
+    except InvalidURI as error:
+        raise InvalidParameter("proxy", str(error)) from error
+    except (OSError, EOFError, InvalidHandshake) as error:
+        raise _refusal(error, address.shown) from error
+    except ValueError as error:
+        raise InvalidParameter("ssl", str(error)) from error
+    if socket.subprotocol != SUBPROTOCOL:
+        await socket.close()
+        raise ProtocolViolation(f"{address.shown} does not speak {SUBPROTOCOL}: is it an audit server, and its /rpc?")
+    return socket
+
+
+def _refusal(error: Exception, shown: str) -> AuditError:
+    if isinstance(error, InvalidStatus):
+        status = error.response.status_code
+        kind = _BY_STATUS.get(status)
+        if kind is None:
+            kind = Unavailable if status >= HTTPStatus.INTERNAL_SERVER_ERROR else ProtocolViolation
+        return kind(f"{shown} answers HTTP {status}")
+    if isinstance(error, InvalidMessage) and not isinstance(error.__cause__, EOFError):
+        return ProtocolViolation(f"{shown} is no WebSocket server: {error}")
+    if isinstance(error, InvalidHandshake) and not isinstance(error, InvalidMessage):
+        return ProtocolViolation(f"{shown}: {error}")
+    if isinstance(error, ssl.SSLError):
+        return Unavailable(f"can't connect to {shown}: {getattr(error, 'verify_message', '') or error}")
+    if isinstance(error, TimeoutError):
+        return Unavailable(f"can't connect to {shown}: no answer in time")
+    reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    # asyncio lists the addresses that it tried, each with its reason.
+    return Unavailable(f"can't connect to {shown}: {reason or type(error).__name__}")
+
+
+def closed_error(error: ConnectionClosed, shown: str) -> AuditError:
+    """Return why a connection is over, which may be no reason to give up."""
+    close = error.rcvd
+    if close is None:
+        return Unavailable(f"the connection to {shown} was lost: {error}")
+    kind = _BY_CODE.get(close.code, Unavailable)
+    return kind(f"{shown} closed the connection: {close.code} {close.reason}".rstrip())
