@@ -1,14 +1,15 @@
-"""How long to wait before the next try: exponentially longer, with full jitter, so that a crowd does not come at once."""
+"""How long to wait before the next try: exponentially longer, with full jitter, so that no crowd comes at once."""
 
 from __future__ import annotations
 
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Final
 
 __all__ = ["Backoff"]
 
-_MAX_DOUBLINGS = 30
+_MAX_DOUBLINGS: Final = 30
 
 
 @dataclass(frozen=True, kw_only=True)

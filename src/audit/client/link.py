@@ -138,7 +138,9 @@ class Link:
             self.reason = closed_error(closed, self._shown)
         except ProtocolViolation as error:
             self.reason = error
-            await self._socket.close(CloseCode.BAD_FRAME, str(error).encode()[:_MAX_REASON_BYTES].decode(errors="ignore"))
+            await self._socket.close(
+                CloseCode.BAD_FRAME, str(error).encode()[:_MAX_REASON_BYTES].decode(errors="ignore")
+            )
         finally:
             self._lose()
 

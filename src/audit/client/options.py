@@ -29,7 +29,8 @@ class ClientOptions:
     def __post_init__(self) -> None:
         for name in ("open_timeout_s", "call_timeout_s", "reconnect_timeout_s"):
             value = getattr(self, name)
-            if value is not None and (isinstance(value, bool) or not isinstance(value, (int, float)) or not value >= 0):
+            if value is not None and not (isinstance(value, (int, float)) and value >= 0):
                 raise InvalidParameter(name, f"must be seconds of at least 0, or None, got {value!r:.40}")
-        if isinstance(self.credit, bool) or not isinstance(self.credit, int) or not 1 <= self.credit <= MAX_CREDIT:
-            raise InvalidParameter("credit", f"must be 1-{MAX_CREDIT}, got {self.credit!r:.40}")
+        credit: object = self.credit
+        if not isinstance(credit, int) or not 1 <= credit <= MAX_CREDIT:
+            raise InvalidParameter("credit", f"must be 1-{MAX_CREDIT}, got {credit!r:.40}")

@@ -1,0 +1,255 @@
+"""The verbs of a log elsewhere. What can be checked here is checked here, with the errors of a log in this process."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from datetime import datetime
+from types import TracebackType
+from typing import Any, Final, Self
+
+import msgspec
+
+from audit.client.core import RemoteCore
+from audit.client.feed import Feed, FeedQuery
+from audit.client.tail import RemoteTail
+from audit.codec.cursors import Position, decode_cursor, encode_cursor, query_digest
+from audit.codec.events import decode_event
+from audit.log.core import StoreInfo
+from audit.log.prepare import prepare_call
+from audit.log.reader import Page
+from audit.log.tail import check_tail_limit
+from audit.log.topics import TopicCount, TopicPage
+from audit.model.errors import Conflict, InvalidParameter
+from audit.model.event import Event, NewEvent, Receipt
+from audit.model.ids import EventId, parse_id
+from audit.model.query import Filter, Query, check_limit, to_query
+from audit.model.span import Bound, check_order, to_span
+from audit.model.topic import to_topic
+from audit.protocol.client import SlicePage
+from audit.protocol.messages import (
+    AppendParams,
+    AppendResult,
+    GetParams,
+    InfoParams,
+    InfoResult,
+    ListParams,
+    SubscribeParams,
+    TopicsParams,
+    TopicsResult,
+)
+
+__all__ = ["RemoteAudit"]
+
+_NO_FILTER: Final = Filter()
+
+
+class RemoteAudit:
+    """A log elsewhere, used from the event loop that it was connected in. `async with connect(url) as log: …`.
+
+    Every call may also raise `Unavailable` (no answer within `call_timeout_s`, all tries included), `Unauthorized`,
+    `Forbidden`, and `StoreClosed` once the client is closed.
+    """
+
+    def __init__(self, core: RemoteCore) -> None:
+        self._core = core
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def append(self, event: NewEvent) -> Receipt:
+        """Append one event; it is durable, and visible to readers, when this returns.
+
+        Tried again as often as need be: an event without an idempotency key goes with one made for this call.
+
+        Raises:
+            InvalidParameter, TooLarge: the event is out of form or bounds.
+            Conflict: its idempotency key was used before, with a different event.
+            ClockSuspect: the server's clock jumped; nothing is appended until the operator accepts it.
+            Unavailable: nothing was written in time.
+            OutcomeUnknown: there was no answer in time; only a retry with the event's own idempotency key is safe.
+        """
+        prepare_call((event,), None, many=False)
+        try:
+            receipts = await self._append([event], None if event.idempotency_key else _new_key())
+        except (InvalidParameter, Conflict) as error:
+            if not error.parameter.startswith("events[0]"):
+                raise
+            raise type(error)(f"event{error.parameter.removeprefix('events[0]')}", error.problem) from error
+        return receipts[0]
+
+    async def append_many(self, events: Sequence[NewEvent], *, idempotency_key: str | None = None) -> list[Receipt]:
+        """Append 1-1,000 events of at most 4 MiB as one commit: all or none.
+
+        Args:
+            events: In the order they are to have; an event whose own idempotency key is known is not appended again.
+            idempotency_key: For the whole call, kept for 7 days; the events then have none of their own. If no event
+                has one either, one is made for this call; if only some have, one for each of the others.
+
+        Returns:
+            A receipt for each event, in order.
+
+        Raises:
+            As `append`; parameters are named `events[n].…`.
+        """
+        call = prepare_call(events, idempotency_key)
+        if not call.keyed:
+            idempotency_key = _new_key()
+        elif idempotency_key is None:
+            events = [event if event.idempotency_key else _with_key(event) for event in events]
+        return await self._append(list(events), idempotency_key)
+
+    async def _append(self, events: list[NewEvent], key: str | None) -> list[Receipt]:
+        params = AppendParams(events=events, idempotency_key=key)
+        result: AppendResult = await self._core.call("events.append", params, AppendResult, writes=True)
+        return result.receipts
+
+    async def get(self, event_id: str) -> Event:
+        """Return one event.
+
+        Raises:
+            InvalidParameter: no event id.
+            NotFound: no event has this id.
+        """
+        return decode_event(await self.get_raw(event_id))
+
+    async def get_raw(self, event_id: str) -> bytes:
+        """Return one event's stored JSON; errors as of `get`."""
+        parse_id(event_id)
+        return bytes(await self._core.call("events.get", GetParams(id=event_id), msgspec.Raw))
+
+    async def list(
+        self,
+        topic: Sequence[str] = (),
+        *,
+        topics: Sequence[Sequence[str]] | None = None,
+        seek: Bound | None = None,
+        seek_end: Bound | None = None,
+        inclusive: str = "left",
+        order: str = "asc",
+        limit: int = 100,
+        cursor: str | None = None,
+        filter: Filter | dict[str, str] | None = None,  # noqa: A002 - the wire's name
+    ) -> Page:
+        """Return one page of events, oldest or newest first. Arguments and errors as of `Audit.list`."""
+        query = to_query(topic, topics, filter)
+        to_span(seek, seek_end, inclusive)
+        check_order(order)
+        check_limit(limit)
+        params = ListParams(
+            **_query_params(query),
+            seek=_bound(seek),
+            seek_end=_bound(seek_end),
+            inclusive=inclusive,  # type: ignore[arg-type]
+            order=order,  # type: ignore[arg-type]
+            limit=limit,
+            cursor=cursor,
+        )
+        page: SlicePage = await self._core.call("events.list", params, SlicePage)
+        return Page([bytes(event) for event in page.events], page.cursor, has_more=page.has_more)
+
+    def subscribe(
+        self,
+        topic: Sequence[str] = (),
+        *,
+        topics: Sequence[Sequence[str]] | None = None,
+        seek: Bound | None = None,
+        seek_end: Bound | None = None,
+        inclusive: str = "left",
+        limit: int | None = None,
+        cursor: str | None = None,
+        filter: Filter | dict[str, str] | None = None,  # noqa: A002 - the wire's name
+    ) -> RemoteTail:
+        """Return a tail: history from a bound or cursor, then live events, without gap or duplicate.
+
+        It is asked for at once, and resumes by itself when the connection is lost. Arguments as of `Audit.subscribe`;
+        `"now"` is when the server gets to it: `async with` waits for that.
+
+        Raises:
+            InvalidParameter: a parameter is out of form or bounds.
+            CursorInvalid: the cursor is damaged or foreign.
+        """
+        query = to_query(topic, topics, filter)
+        now = isinstance(seek, str) and seek == "now"
+        span = to_span(None if now else seek, seek_end, inclusive)
+        limit = check_tail_limit(limit)
+        digest = query_digest(self._store_id, query, "asc")
+        start: str | None
+        if cursor is not None:
+            decode_cursor(cursor, digest)
+            start = cursor
+        else:
+            start = None if now else encode_cursor(digest, Position(-1, 0, span.low))
+        params = SubscribeParams(
+            **_query_params(query),
+            seek=_bound(seek),
+            seek_end=_bound(seek_end),
+            inclusive=inclusive,  # type: ignore[arg-type]
+            limit=limit,
+            cursor=cursor,
+        )
+        feed = Feed(FeedQuery(params, digest, start), self._core.options.credit)
+        tail = RemoteTail(self._core, feed)
+        self._core.add(feed)
+        return tail
+
+    async def topics(self, topic: Sequence[str] = (), *, limit: int = 100, cursor: str | None = None) -> TopicPage:
+        """Return the children of a topic with their counts, by name.
+
+        Raises:
+            InvalidParameter: a parameter is out of form or bounds.
+            CursorInvalid: the cursor is damaged, or of another store or topic.
+        """
+        params = TopicsParams(topic=list(to_topic(topic)), limit=check_limit(limit), cursor=cursor)
+        page: TopicsResult = await self._core.call("topics.list", params, TopicsResult)
+        rows = [
+            TopicCount(tuple(row.topic), row.events, EventId(row.first_id), EventId(row.last_id)) for row in page.topics
+        ]
+        return TopicPage(rows, page.cursor, page.has_more)
+
+    async def info(self) -> StoreInfo:
+        """Return the store's id, its size, and the ids of its first and last event."""
+        store = (await self.server_info()).store
+        return StoreInfo(
+            store.id,
+            store.size,
+            None if store.first_id is None else EventId(store.first_id),
+            None if store.last_id is None else EventId(store.last_id),
+        )
+
+    async def server_info(self) -> InfoResult:
+        """Return what the server says of itself: name, version, protocol, store and limits."""
+        found: InfoResult = await self._core.call("server.info", InfoParams(), InfoResult)
+        return found
+
+    async def close(self) -> None:
+        """End every tail with reason `shutdown` and every call with an error, and close the connection."""
+        await self._core.close()
+
+    @property
+    def _store_id(self) -> str:
+        return self._core.info.store.id
+
+
+def _new_key() -> str:
+    return uuid.uuid4().hex
+
+
+def _with_key(event: NewEvent) -> NewEvent:
+    return msgspec.structs.replace(event, idempotency_key=_new_key())
+
+
+def _query_params(query: Query) -> dict[str, Any]:
+    filter_ = None if query.filter == _NO_FILTER else query.filter
+    if len(query.topics) == 1:
+        return {"topic": list(query.topics[0]), "filter": filter_}
+    return {"topics": [list(topic) for topic in query.topics], "filter": filter_}
+
+
+def _bound(bound: Bound | None) -> str | int | None:
+    return bound.isoformat() if isinstance(bound, datetime) else bound
