@@ -5,6 +5,7 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import Final
 
+from audit.cli.store import Unreachable
 from audit.cli.terminal import complain, hint
 from audit.model import errors
 
@@ -36,6 +37,7 @@ _CODES: Final[tuple[tuple[type[Exception], ExitCode], ...]] = (
 _HINTS: Final[tuple[tuple[type[Exception], str], ...]] = (
     (errors.CursorInvalid, "a cursor goes with the topics, the filter and the order of the page it came with"),
     (errors.StoreCorrupt, "audit fsck says what is damaged"),
+    (Unreachable, "is a server running there? audit serve starts one"),
     (errors.OutcomeUnknown, "repeat the command: an event with an idempotency key is not appended twice"),
 )
 

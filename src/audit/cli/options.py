@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Final, TypeVar
 
 import typer
 
@@ -24,6 +24,7 @@ __all__ = [
     "Format",
     "FormatOption",
     "Inclusive",
+    "NoUrl",
     "Order",
     "Outcome",
     "RequestId",
@@ -31,6 +32,7 @@ __all__ = [
     "SeekEnd",
     "Target",
     "Topics",
+    "Url",
     "as_options",
     "bound_of",
     "filter_of",
@@ -48,16 +50,57 @@ class Format(StrEnum):
     CSV = "csv"
 
 
-def _from_root(ctx: typer.Context, value: Path | None) -> Path | None:
-    """Return the directory given to the command, or else the one given before it (`audit --data DIR list`)."""
-    root: Path | None = ctx.find_root().params.get("data")
-    return root if value is None else value
+_Place = TypeVar("_Place", Path, str)
+
+
+def _placed(ctx: typer.Context, name: str, other: str, value: _Place | None) -> _Place | None:
+    """Return where the log is, if this option says so: given to the command, else before it, else by its variable.
+
+    Options given to a command are looked at before those that are not, whatever their order.
+    """
+    root = ctx.find_root().params
+    source = ctx.get_parameter_source(name)
+    by_option = source is not None and source.name == "COMMANDLINE"
+    found: _Place | None = value if by_option else root.get(name) or value
+    others = root.get(other) or ctx.meta.get(other)
+    if by_option or root.get(name):
+        if others:
+            raise InvalidParameter(f"--{name}", f"give either --{name} or --{other}, not both")
+        ctx.meta[name] = True
+        return found
+    if found is None or others:
+        return None
+    if ctx.meta.get(f"{other} of the environment"):
+        raise InvalidParameter("--data", "AUDIT_DATA and AUDIT_URL are both set: say which with --data or --url")
+    ctx.meta[f"{name} of the environment"] = True
+    return found
+
+
+def _data(ctx: typer.Context, value: Path | None) -> Path | None:
+    return _placed(ctx, "data", "url", value)
+
+
+def _url(ctx: typer.Context, value: str | None) -> str | None:
+    return _placed(ctx, "url", "data", value)
+
+
+def _no_url(ctx: typer.Context, value: str | None) -> None:
+    """Refuse a URL: this command is about the store's directory."""
+    if value or ctx.find_root().params.get("url"):
+        raise InvalidParameter("--url", f"audit {ctx.info_name} needs the store's directory: give --data")
 
 
 DataDir = Annotated[
     Path | None,
-    typer.Option("--data", metavar="DIR", envvar="AUDIT_DATA", callback=_from_root, help="Directory of the store."),
+    typer.Option("--data", metavar="DIR", envvar="AUDIT_DATA", callback=_data, help="Directory of the store."),
 ]
+Url = Annotated[
+    str | None,
+    typer.Option(
+        "--url", metavar="URL", envvar="AUDIT_URL", callback=_url, help="A served log: ws://HOST:PORT or unix:PATH."
+    ),
+]
+NoUrl = Annotated[str | None, typer.Option("--url", callback=_no_url, hidden=True)]
 FormatOption = Annotated[
     Format | None,
     typer.Option("--format", help="table on a terminal, else jsonl.", show_default=False),

@@ -12,7 +12,7 @@ from typing import Annotated, Final, NoReturn
 
 import typer
 
-from audit.cli.commands import append, fsck, get, ingest, init, listing, tail, topics
+from audit.cli.commands import append, fsck, get, info, ingest, init, listing, tail, topics
 from audit.cli.failures import ExitCode, exit_code, report
 from audit.cli.terminal import complain
 from audit.model.errors import AuditError
@@ -46,6 +46,7 @@ def build() -> typer.Typer:
         ("tail", tail.tail),
         ("topics", topics.topics),
         ("ingest", ingest.ingest),
+        ("info", info.info),
         ("fsck", fsck.fsck),
     ):
         app.command(name)(command)
@@ -56,8 +57,9 @@ def _root(
     data: Annotated[
         Path | None, typer.Option("--data", metavar="DIR", help="Directory of the store, for any command.")
     ] = None,
+    url: Annotated[str | None, typer.Option("--url", metavar="URL", help="A served log, in place of --data.")] = None,
 ) -> None:
-    """Take what stands before the command; `options.DataDir` looks it up."""
+    """Take what stands before the command; `options.DataDir` and `options.Url` look it up."""
 
 
 def main() -> NoReturn:

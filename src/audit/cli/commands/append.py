@@ -11,8 +11,8 @@ from audit.cli.compose import compose
 from audit.cli.formats.events import default_format
 from audit.cli.formats.rows import print_record
 from audit.cli.ingest.mapping import BadLine, decode_new_event
-from audit.cli.options import AcceptClock, DataDir, Format, FormatOption, as_options
-from audit.cli.store import open_store
+from audit.cli.options import AcceptClock, DataDir, Format, FormatOption, Url, as_options
+from audit.cli.store import open_log
 from audit.model.errors import InvalidParameter
 from audit.model.event import NewEvent, Receipt
 
@@ -27,6 +27,7 @@ def append(  # noqa: PLR0917 - each is an option
         str | None, typer.Argument(metavar="[-]", help="-: the event is JSON on standard input.", show_default=False)
     ] = None,
     data: DataDir = None,
+    url: Url = None,
     chosen: FormatOption = None,
     topic: Annotated[
         list[str] | None, typer.Option("--topic", metavar="A/B/C", help="What it belongs to; repeat for more.")
@@ -65,7 +66,7 @@ def append(  # noqa: PLR0917 - each is an option
             occurred_at=occurred_at,
             idempotency_key=idempotency_key,
         )
-        with open_store(data, accept_clock=accept_clock) as log, as_options():
+        with open_log(data, url, accept_clock=accept_clock) as log, as_options():
             receipt = log.append(event)
     else:
         if source != _STDIN:
@@ -77,7 +78,7 @@ def append(  # noqa: PLR0917 - each is an option
                 "-", "the event comes whole from standard input; leave out the options that make one"
             )
         event = _read_event()
-        with open_store(data, accept_clock=accept_clock) as log:
+        with open_log(data, url, accept_clock=accept_clock) as log:
             receipt = log.append(event)
     _print(receipt, chosen)
 

@@ -9,14 +9,14 @@ from audit.app.fsck import check_store
 from audit.cli.failures import ExitCode
 from audit.cli.formats.events import default_format
 from audit.cli.formats.rows import print_rows
-from audit.cli.options import DataDir, Format, FormatOption, located
+from audit.cli.options import DataDir, Format, FormatOption, NoUrl, located
 from audit.cli.terminal import printable, progress, write
 from audit.storage.fsck import Report
 
 __all__ = ["fsck"]
 
 
-def fsck(data: DataDir = None, chosen: FormatOption = None) -> None:
+def fsck(data: DataDir = None, chosen: FormatOption = None, _url: NoUrl = None) -> None:
     """Check the whole store, and exit with 1 if anything is damaged; nothing is repaired."""
     path = located(data)
     with progress("checking", None) as advance:

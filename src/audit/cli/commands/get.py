@@ -11,8 +11,8 @@ from rich.highlighter import JSONHighlighter
 from rich.text import Text
 
 from audit.cli.formats.events import event_writer
-from audit.cli.options import DataDir, Format
-from audit.cli.store import open_store
+from audit.cli.options import DataDir, Format, Url
+from audit.cli.store import open_log
 from audit.cli.terminal import console, person_at, printable_json
 
 __all__ = ["get"]
@@ -21,6 +21,7 @@ __all__ = ["get"]
 def get(
     event_id: Annotated[str, typer.Argument(metavar="ID", help="The event's id.", show_default=False)],
     data: DataDir = None,
+    url: Url = None,
     chosen: Annotated[
         Format, typer.Option("--format", help="jsonl prints the stored bytes whoever looks on.")
     ] = Format.JSON,
@@ -29,7 +30,7 @@ def get(
     ] = None,
 ) -> None:
     """Print one event: indented and coloured on a terminal, the stored bytes in a pipe."""
-    with open_store(data) as log:
+    with open_log(data, url) as log:
         event = log.get_raw(event_id)
     if chosen is Format.JSON and (person_at(sys.stdout) if pretty is None else pretty):
         text = Text(printable_json(msgspec.json.format(event, indent=2).decode()))

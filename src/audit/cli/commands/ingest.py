@@ -14,8 +14,8 @@ from audit.cli.ingest import cloudtrail, mapping
 from audit.cli.ingest.calls import Ingest, Tally
 from audit.cli.ingest.lines import Line, read_lines
 from audit.cli.ingest.source import Source, open_source
-from audit.cli.options import AcceptClock, DataDir, Format, topics_of
-from audit.cli.store import open_store
+from audit.cli.options import AcceptClock, DataDir, Format, Url, topics_of
+from audit.cli.store import open_log
 from audit.cli.terminal import complain, progress, write
 from audit.model.errors import InvalidParameter
 
@@ -38,6 +38,7 @@ def ingest(  # noqa: PLR0917 - each is an option
         str, typer.Argument(metavar="FILE", help="JSON lines, gzip or not; - is standard input.", show_default=False)
     ],
     data: DataDir = None,
+    url: Url = None,
     chosen: Annotated[Format, typer.Option("--format", help="Of the summary.")] = Format.TABLE,
     preset: Annotated[
         Preset | None, typer.Option("--preset", help="What the lines are; NewEvents if this and --topic are left out.")
@@ -55,7 +56,7 @@ def ingest(  # noqa: PLR0917 - each is an option
     """Append the events of a file. Bad lines are reported and skipped; what is there already is not appended again."""
     if preset is not None and topic:
         raise InvalidParameter("--topic", f"give either --topic or --preset {preset}, which has its own topics")
-    with open_source(path) as source, open_store(data, accept_clock=accept_clock) as log:
+    with open_source(path) as source, open_log(data, url, accept_clock=accept_clock) as log:
 
         def report(number: int, problem: str) -> None:
             complain(f"error: {source.name}: line {number}: {problem}")

@@ -8,8 +8,8 @@ import typer
 
 from audit.cli import options
 from audit.cli.formats.events import default_format, event_writer
-from audit.cli.options import DataDir, Format, FormatOption, as_options, bound_of, filter_of, topics_of
-from audit.cli.store import open_store
+from audit.cli.options import DataDir, Format, FormatOption, Url, as_options, bound_of, filter_of, topics_of
+from audit.cli.store import open_log
 from audit.cli.terminal import hint
 from audit.model.errors import InvalidParameter
 from audit.model.query import MAX_LIMIT, check_limit
@@ -21,6 +21,7 @@ _PAGE: Final = 100
 
 def list_events(  # noqa: PLR0917 - each is an option
     data: DataDir = None,
+    url: Url = None,
     chosen: FormatOption = None,
     topic: options.Topics = None,
     seek: options.Seek = None,
@@ -42,7 +43,7 @@ def list_events(  # noqa: PLR0917 - each is an option
     if everything and limit is not None:
         raise InvalidParameter("--limit", "is the size of a page; --all prints all of them")
     chosen = chosen or default_format()
-    with open_store(data) as log, as_options():
+    with open_log(data, url) as log, as_options():
         left = None if everything else check_limit(_PAGE if limit is None else limit)
         writer = None
         while True:

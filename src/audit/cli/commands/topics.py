@@ -10,10 +10,9 @@ import typer
 from audit.cli.formats.events import default_format
 from audit.cli.formats.rows import print_rows
 from audit.cli.formats.texts import instant
-from audit.cli.options import DataDir, Format, FormatOption, as_options
-from audit.cli.store import open_store
+from audit.cli.options import DataDir, Format, FormatOption, Url, as_options
+from audit.cli.store import AnyLog, open_log
 from audit.cli.terminal import printable, write
-from audit.log.sync import SyncAudit
 from audit.log.topics import TopicCount
 from audit.model.errors import InvalidParameter
 from audit.model.ids import recorded_at
@@ -25,8 +24,9 @@ __all__ = ["topics"]
 _COLUMNS: Final = ("topic", "events", "first_id", "last_id")
 
 
-def topics(
+def topics(  # noqa: PLR0917 - each is an option
     data: DataDir = None,
+    url: Url = None,
     chosen: FormatOption = None,
     topic: Annotated[str, typer.Option("--topic", metavar="A/B/C", help="Only what is below this one.")] = "",
     depth: Annotated[int, typer.Option("--depth", metavar=f"1-{MAX_SEGMENTS}", help="How many levels below it.")] = 1,
@@ -37,7 +37,7 @@ def topics(
     if not 1 <= depth <= MAX_SEGMENTS:
         raise InvalidParameter("--depth", f"must be 1-{MAX_SEGMENTS}, got {depth}")
     chosen = chosen or default_format()
-    with open_store(data) as log, as_options():
+    with open_log(data, url) as log, as_options():
         below = _below(log, parent, MAX_SEGMENTS if recursive else depth)
         if chosen is Format.TABLE:
             _print_tree(below, parent)
@@ -45,7 +45,7 @@ def topics(
             print_rows(chosen, _COLUMNS, map(_row, below))
 
 
-def _below(log: SyncAudit, parent: Topic, depth: int) -> Iterator[TopicCount]:
+def _below(log: AnyLog, parent: Topic, depth: int) -> Iterator[TopicCount]:
     """Yield the topics below `parent`, each right before those below it."""
     cursor = None
     while True:

@@ -15,7 +15,7 @@ import msgspec
 
 from audit.cli.ingest.lines import Line
 from audit.cli.ingest.mapping import BadLine, Mapping
-from audit.log.sync import SyncAudit
+from audit.cli.store import AnyLog
 from audit.model.errors import Conflict, InvalidParameter
 from audit.model.event import MAX_CALL_EVENTS, NewEvent
 
@@ -59,7 +59,7 @@ class Ingest:
     """
 
     def __init__(
-        self, log: SyncAudit, mapping: Mapping, on_bad: Callable[[int, str], None], *, strict: bool = False
+        self, log: AnyLog, mapping: Mapping, on_bad: Callable[[int, str], None], *, strict: bool = False
     ) -> None:
         self.tally = Tally()
         self.stopped = False
@@ -117,7 +117,7 @@ class Ingest:
                 if not self.stopped:
                     self._refuse(now[at].line, problem)
                 continue
-            # No other process can append meanwhile: an index below the size of before is an older event's.
+            # What others append meanwhile comes after that size, too: an index below it is an older event's.
             fresh = len({receipt.index for receipt in receipts if receipt.index >= before})
             self.tally.appended += fresh
             self.tally.known += len(now) - fresh
