@@ -24,12 +24,12 @@ from audit.model.errors import (
     Unauthorized,
     Unavailable,
 )
-from audit.protocol.limits import SUBPROTOCOL, CloseCode
+from audit.protocol.limits import PATH, SUBPROTOCOL, CloseCode
 
 __all__ = ["closed_error", "open_socket"]
 
 _MAX_FRAME_BYTES: Final = 4 * 1024 * 1024
-"""The server's frames have 1 MiB at most; one that lists very long topics may have more."""
+"""Ours are of 1 MiB at most; a later server may send larger ones."""
 _CLOSE_TIMEOUT_S: Final = 1.0
 
 _BY_CODE: Final[dict[int, type[AuditError]]] = {
@@ -87,7 +87,9 @@ def _refusal(error: Exception, shown: str) -> AuditError:
         kind = _BY_STATUS.get(status)
         if kind is None:
             kind = Unavailable if status >= HTTPStatus.INTERNAL_SERVER_ERROR else ProtocolViolation
-        return kind(f"{shown} answers HTTP {status}")
+        # Servers answer 403 for a path that they have no WebSocket at, too.
+        hint = f": is its path {PATH}?" if status in {HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND} else ""
+        return kind(f"{shown} answers HTTP {status}{hint}")
     if isinstance(error, InvalidMessage) and not isinstance(error.__cause__, EOFError):
         return ProtocolViolation(f"{shown} is no WebSocket server: {error}")
     if isinstance(error, InvalidHandshake) and not isinstance(error, InvalidMessage):
