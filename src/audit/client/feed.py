@@ -70,7 +70,7 @@ class Feed:
 
     @property
     def cursor(self) -> str | None:
-        """Resumes right after what was read last; None: nothing was, of a feed that starts at the log's end."""
+        """Resumes right after what was read last; None: it starts at the log's end, and nobody said where that is."""
         if self._read_of_first:
             first = self._items[0]
             assert isinstance(first, Batch)  # noqa: S101 - only of a batch some events are read
@@ -113,10 +113,14 @@ class Feed:
         params: Any = note.params
         self.resume_at = params.cursor
         if isinstance(params, SliceBatch) and params.events:
-            self._items.append(Batch([bytes(event) for event in params.events], params.cursor))
-            self._buffered += len(params.events)
+            slices = [bytes(event) for event in params.events]
+            if self._read_up_to is None:
+                # Right before the first event: nothing is covered, and what has a lower id is not asked for.
+                self._read_up_to = encode_cursor(self.query.digest, Position(-1, 0, event_value(slices[0])))
+            self._items.append(Batch(slices, params.cursor))
+            self._buffered += len(slices)
             if self._left is not None:
-                self._left = max(0, self._left - len(params.events))
+                self._left = max(0, self._left - len(slices))
         # A subscription that was resumed catches up again, which is no news to who was told so before.
         elif isinstance(params, CaughtUpNote) and not self._caught_up:
             self._caught_up = True
@@ -124,16 +128,20 @@ class Feed:
         elif isinstance(params, FellBehindNote) and self._caught_up:
             self._caught_up = False
             self._items.append(FellBehind(params.cursor))
-        elif self._items and isinstance(last := self._items[-1], _Progress):
-            last.cursor = params.cursor
         else:
-            self._items.append(_Progress(params.cursor))
-        self._settle_progress()
+            self.move(params.cursor)
+        if self._read_up_to is None:
+            self._read_up_to = params.cursor
         self.on_change()
 
     def move(self, cursor: str) -> None:
         """Take over a cursor that came without anything to tell."""
         self.resume_at = cursor
+        if self._items and isinstance(last := self._items[-1], _Progress):
+            last.cursor = cursor
+        else:
+            self._items.append(_Progress(cursor))
+        self._settle_progress()
 
     def finish(self, over: End | AuditError) -> None:
         """End it: its reader is told once all that came before is read."""

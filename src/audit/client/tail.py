@@ -56,9 +56,9 @@ class RemoteTail:
         if feed.query.start is not None:
             return
         with anyio.move_on_after(self._core.options.call_timeout_s):
-            while feed.resume_at is None and not feed.is_over:
+            while feed.cursor is None and not feed.is_over:
                 await self._wait()
-        if feed.resume_at is None:
+        if feed.cursor is None:
             # Raises what it ended with, if it has ended.
             feed.take(1)
             raise Unavailable(_NO_CURSOR)

@@ -144,11 +144,20 @@ def test_closing_drops_what_is_buffered_and_stays_where_it_was_read() -> None:
 
 def test_feed_of_the_logs_end_has_no_cursor_until_told() -> None:
     feed = feed_of(now=True)
-    assert feed.cursor is None
+    unknown = feed.cursor
+    assert unknown is None
     feed.receive(caught_up(9))
-    assert feed.cursor is None
+    assert feed.cursor == after(9)
     assert feed.take(1) == CaughtUp(after(9))
     assert feed.cursor == after(9)
+
+
+def test_feed_of_the_logs_end_whose_first_word_is_a_batch_starts_right_before_it() -> None:
+    feed = feed_of(now=True)
+    feed.receive(batch(7, 8))
+    assert feed.cursor == encode_cursor(DIGEST, Position(-1, 0, 1007))
+    feed.pop()
+    assert feed.cursor == after(7)
 
 
 class Following(RuleBasedStateMachine):
