@@ -12,6 +12,7 @@ from audit.codec.cursors import decode_cursor
 from audit.log.clock import Clock
 from audit.log.handle import Handle
 from audit.log.observing import Observers
+from audit.log.open_tails import OpenTails
 from audit.log.prepare import PreparedCall, prepare_call
 from audit.log.queue import Pending, Receipts
 from audit.log.reader import Reader
@@ -85,6 +86,7 @@ class LogCore:
             raise
         self.reader = Reader(self.handle, lambda: self.sequencer.snapshot, self.meta.store_id, clock)
         self.threads = ReaderThreads()
+        self.open_tails = OpenTails()
         self.recordings = Recordings(self.put, clock)
         self.observers = Observers(self.tail, self.threads)
         self._owner = os.getpid()
@@ -142,7 +144,7 @@ class LogCore:
         now = isinstance(seek, str) and seek == "now"
         span = to_span(None if now else seek, seek_end, inclusive)
         request = TailRequest(match, span, check_tail_limit(limit), digest, start, now and start is None)
-        return TailCore(request, self.reader, self.sequencer, self.wakeups)
+        return self.open_tails.add(TailCore(request, self.reader, self.sequencer, self.wakeups))
 
     def topics(self, topic: object, limit: object, cursor: object) -> TopicPage:
         """Return the children of a topic; blocks on the disk. See `list_topics`."""

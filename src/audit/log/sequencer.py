@@ -11,6 +11,7 @@ import os
 import random
 import threading
 from collections import deque
+from time import perf_counter
 from typing import Final
 
 from audit.codec.commits import Commit
@@ -23,6 +24,7 @@ from audit.log.claims import Filling, Slots, claims_of_segment, digests_of
 from audit.log.clock import Clock, ClockGuard
 from audit.log.deciding import apply_commit, number_events
 from audit.log.handle import WAIT_S, Handle
+from audit.log.meters import Meters
 from audit.log.queue import AppendQueue, Pending, Receipts
 from audit.log.recent import Snapshot, search_recent
 from audit.log.recovery import check_kept, first_id_of, gained_terms
@@ -67,6 +69,7 @@ class Sequencer:
         self._clock = clock
         self._room = room
         self._recent_bytes = options.recent_bytes
+        self.meters = Meters()
         self._queue = AppendQueue(options.queue_events, options.queue_bytes)
         # Ids need not be unpredictable, only different; a seed makes a test's run repeatable.
         self._random = random.Random(int.from_bytes(os.urandom(16), "big") if seed is None else seed)  # noqa: S311
@@ -99,6 +102,24 @@ class Sequencer:
 
     def __len__(self) -> int:
         return len(self._queue)
+
+    def check_ready(self) -> None:
+        """Return if an append would be taken now; raise what it would meet. Asks for disk space, as a commit does.
+
+        Raises:
+            StoreClosed, StoreForked: closed for good.
+            Unavailable: fenced after a failed write.
+            ClockSuspect: the clock jumped.
+            DiskFull: free space is below the watermark.
+        """
+        self._handle.check()
+        if self._stopping.is_set():
+            raise StoreClosed("the log is being closed")
+        if self._fenced_by is not None:
+            raise _unavailable(self._fenced_by)
+        with self._deciding:
+            self._guard.now_ms()
+        self._room.check()
 
     def accept_clock(self) -> None:
         """Go on with the clock as it is."""
@@ -138,6 +159,7 @@ class Sequencer:
     def _commit(self, taken: list[Pending]) -> None:
         """Decide and write one commit, publish it, answer its callers."""
         answers: list[Answer] = []
+        began = perf_counter()
         try:
             filling, slots = self._fill(taken, answers)
         except Exception as error:  # noqa: BLE001 - nothing was written, and the writer must outlive whatever it was
@@ -166,6 +188,7 @@ class Sequencer:
                 return
             self._unpublished = None
             numbered = done.receipts
+            self.meters.committed(done.events, perf_counter() - began)
         for pending, places in slots:
             answers.append((pending, _receipts(places, numbered)))
         answer_all(answers)
@@ -194,7 +217,9 @@ class Sequencer:
         """Make a commit durable, then visible."""
         before = self.snapshot
         applied = apply_commit(self._head, commit, self._layout)
+        began = perf_counter()
         self._handle.writable.append(applied.batch)
+        self.meters.write_s.observe(perf_counter() - began)
         self._head = applied.head
         if applied.batch.sealed:
             self._claims = claims_of_segment(applied.head)
@@ -265,6 +290,7 @@ class Sequencer:
         written to twice after one.
         """
         _log.error("a write failed, the store is fenced: %s", cause)
+        self.meters.failed += 1
         self._fenced_by = cause
         self._attempts = 0
         self._handle.fence()

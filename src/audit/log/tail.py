@@ -103,6 +103,7 @@ class TailCore:
         self._unchecked = request.start
         self._ended: EndReason | None = None
         self._asked = BATCH_EVENTS
+        self._asleep = False
         snapshot = sequencer.snapshot
         if request.start is not None:
             self._position = request.start
@@ -165,6 +166,11 @@ class TailCore:
     def ended(self) -> bool:
         """Whether the tail has ended or been told to."""
         return self._ended is not None
+
+    @property
+    def lag(self) -> int:
+        """Events committed that it has not looked at; none while it sleeps, since a commit that matters wakes it."""
+        return 0 if self._asleep else max(0, self._sequencer.snapshot.size - 1 - self._position.index)
 
     def step(self, max_events: int) -> Notice | Step:
         """Return the next thing to tell, or what must be done first.
@@ -287,10 +293,12 @@ class TailCore:
         def nothing_new() -> bool:
             return self._ended is None and self._position.index >= self._sequencer.snapshot.size - 1
 
-        return self._wakeups.sleep(sleeper, self._terms, nothing_new)
+        self._asleep = self._wakeups.sleep(sleeper, self._terms, nothing_new)
+        return self._asleep
 
     def wake_up(self, sleeper: Sleeper) -> None:
         """Leave the registry; what was committed meanwhile without a match counts as covered."""
+        self._asleep = False
         covered = self._wakeups.leave(sleeper, self._terms, lambda: self._sequencer.snapshot.end)
         if covered.index > self._position.index:
             self._position = self._floored(covered)

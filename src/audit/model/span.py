@@ -13,7 +13,7 @@ import msgspec
 from audit.model.errors import InvalidParameter
 from audit.model.ids import MAX_TIMESTAMP_MS, MAX_VALUE, RANDOM_BITS, format_id, parse_id
 
-__all__ = ["EVERYTHING", "Bound", "Inclusive", "Order", "Span", "check_order", "to_span"]
+__all__ = ["EVERYTHING", "Bound", "Inclusive", "Order", "Span", "check_order", "parse_bound", "to_span"]
 
 Bound = str | datetime | int
 """An id, an RFC 3339 time, an aware datetime, or integer milliseconds."""
@@ -21,6 +21,8 @@ Inclusive = Literal["left", "right", "both", "neither"]
 Order = Literal["asc", "desc"]
 
 _ID_LENGTH: Final = 26
+_MAX_DIGITS: Final = 18
+"""Of milliseconds; far beyond every bound, and few enough for any parser of integers."""
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -112,6 +114,13 @@ def _milliseconds(bound: object, parameter: str) -> int:
         raise InvalidParameter(parameter, f"needs a time zone, got {bound.isoformat()}")
     since = bound - _EPOCH
     return since.days * 86_400_000 + since.seconds * 1000 + since.microseconds // 1000
+
+
+def parse_bound(text: str) -> str | int:
+    """Return the bound that a text stands for: digits are milliseconds, unless they are as many as an id has."""
+    if text.isascii() and text.isdigit() and len(text) <= _MAX_DIGITS:
+        return int(text)
+    return text
 
 
 def check_order(order: str) -> Order:
