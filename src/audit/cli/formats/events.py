@@ -6,9 +6,10 @@ import sys
 from collections.abc import Sequence
 from typing import Protocol
 
-from audit.cli.formats import csvtext, table
+from audit.cli.formats import table
 from audit.cli.options import Format
 from audit.cli.terminal import console, person_at, write
+from audit.codec import csvtext
 
 __all__ = ["EventWriter", "default_format", "event_writer"]
 

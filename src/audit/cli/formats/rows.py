@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
-from audit.cli.formats import csvtext
 from audit.cli.options import Format
 from audit.cli.terminal import printable, write
+from audit.codec import csvtext
 
 __all__ = ["print_record", "print_rows"]
 

@@ -12,9 +12,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from audit.cli.formats.texts import described, instant
+from audit.cli.formats.texts import described
 from audit.cli.terminal import printable
 from audit.codec.events import decode_event
+from audit.codec.texts import instant
 from audit.model.event import Event
 from audit.model.topic import format_topic
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from audit.cli.formats.csvtext import EVENT_COLUMNS, encode_events, encode_rows, harmless
+from audit.codec.csvtext import EVENT_COLUMNS, encode_events, encode_rows, harmless
 
 ID = "01JD8Z5K3V9Q0T7W2X4Y6Z8A1B"
 

@@ -9,7 +9,7 @@ from typing import Final
 
 import msgspec
 
-from audit.cli.formats.texts import instant, targets_text
+from audit.codec.texts import instant, targets_text
 from audit.model.event import Actor, Target
 from audit.model.ids import EventId, recorded_at
 from audit.model.topic import Topic, format_topic
