@@ -12,10 +12,9 @@ from asyncio.transports import BaseTransport
 from collections.abc import Callable
 from typing import Any, Final, Protocol
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
-__all__ = ["LINK", "Link", "frame_of", "http_protocol", "link_protocol"]
+__all__ = ["LINK", "Link", "frame_of", "link_protocol"]
 
 LINK: Final = "audit.link"
 """Where an ASGI scope has its link."""
@@ -191,26 +190,3 @@ def link_protocol(send_timeout_s: float, aborted: Callable[[], None]) -> type[We
     # uvicorn calls the class with arguments of its own: settings can only be members of it.
     members = {"send_timeout_s": send_timeout_s, "aborted": staticmethod(aborted)}
     return type("LinkProtocol", (_LinkProtocol,), members)
-
-
-class _PatientProtocol(HttpToolsProtocol):
-    """uvicorn's HTTP protocol, which waits for ever for a request's headers, with an end to that."""
-
-    handshake_timeout_s: float
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
-        self._first_request = self.loop.call_later(self.handshake_timeout_s, transport.abort)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._first_request.cancel()
-        super().connection_lost(exc)
-
-    def on_headers_complete(self) -> None:
-        self._first_request.cancel()
-        super().on_headers_complete()
-
-
-def http_protocol(handshake_timeout_s: float) -> type[HttpToolsProtocol]:
-    """Return uvicorn's HTTP protocol; a connection without a request after so long is aborted."""
-    return type("PatientProtocol", (_PatientProtocol,), {"handshake_timeout_s": handshake_timeout_s})

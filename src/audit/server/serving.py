@@ -20,7 +20,8 @@ from audit.protocol.limits import PATH
 from audit.server.access import Access, OpenAccess
 from audit.server.app import build_app
 from audit.server.context import ServerContext, Traffic
-from audit.server.link import http_protocol, link_protocol
+from audit.server.httplink import http_protocol
+from audit.server.link import link_protocol
 from audit.server.listening import bind, parse_address, url_of
 from audit.server.options import ServeOptions
 
@@ -147,7 +148,7 @@ class Serving:
         options = self._context.options
         config = uvicorn.Config(
             build_app(self._context),
-            http=http_protocol(options.handshake_timeout_s),
+            http=http_protocol(options.handshake_timeout_s, options.send_timeout_s, self._count_aborted),
             ws=link_protocol(options.send_timeout_s, self._count_aborted),
             loop="none",
             lifespan="off",

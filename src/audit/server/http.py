@@ -1,0 +1,194 @@
+"""`/v1` over HTTP: pages, single events, topics and appends, and the stream of `streams`.
+
+What is stored is joined and sent, never encoded again. Every call is authenticated and authorised, and counted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from http import HTTPStatus
+from typing import Any, Final
+
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Mount, Route, Router
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from audit.codec.csvtext import EVENT_COLUMNS, encode_events, encode_rows
+from audit.log.reader import Page
+from audit.model.errors import Forbidden, InvalidParameter
+from audit.model.event import NewEvent
+from audit.model.topic import Topic, to_topic
+from audit.protocol.frames import encode, encode_page
+from audit.protocol.messages import AppendResult, GetParams
+from audit.server.access import Ask, Principal
+from audit.server.bodies import JSON, LINES, decode_events, posted_kind, read_body
+from audit.server.calls import READS, asked_topics
+from audit.server.context import ServerContext
+from audit.server.negotiation import accepted
+from audit.server.origin import origin_allowed
+from audit.server.problems import problem_of, response_to
+from audit.server.queries import LIST_NAMES, TOPICS_NAMES, Query, list_params, topics_params
+from audit.server.streams import Stream
+
+__all__ = ["routes"]
+
+CSV: Final = "text/csv"
+_EXPOSED: Final = ("Audit-Cursor", "Link", "Location", "Retry-After")
+"""Headers that a page of an allowed origin may read."""
+_SENT: Final = ("Authorization", "Cache-Control", "Content-Type", "Idempotency-Key", "Last-Event-ID")
+"""Headers that it may send."""
+_NOT_KEPT: Final = {"cache-control": "no-store", "x-content-type-options": "nosniff"}
+
+Work = Callable[[ServerContext, Principal, Request], Awaitable[Response]]
+
+
+def routes(context: ServerContext) -> list[BaseRoute]:
+    """Return the routes of HTTP's part of the wire."""
+    shared = [
+        Middleware(
+            CORSMiddleware,
+            allow_origins=context.options.allow_origins,
+            allow_methods=("GET", "HEAD", "POST"),
+            allow_headers=_SENT,
+            expose_headers=_EXPOSED,
+        ),
+        Middleware(_SameOrigin, context=context),
+    ]
+    inner: list[BaseRoute] = [
+        _route(context, "/events", GET=("events.list", _list), POST=("events.append", _append)),
+        Route("/events/stream", Stream(context), methods=["GET"]),
+        _route(context, "/events/{id}", GET=("events.get", _get)),
+        _route(context, "/topics", GET=("topics.list", _topics)),
+    ]
+    # A path is right or wrong: a redirect would name the host that the peer says we are.
+    return [Mount("/v1", Router(inner, redirect_slashes=False), middleware=shared)]
+
+
+class _SameOrigin:
+    """Refuses what a page of another site would change: its reader's browser can reach what the page can't."""
+
+    def __init__(self, app: ASGIApp, context: ServerContext) -> None:
+        self._app = app
+        self._context = context
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request, as ASGI has it."""
+        if scope["method"] in {"GET", "HEAD"} or origin_allowed(scope, self._context.options):
+            await self._app(scope, receive, send)
+        else:
+            await response_to(Forbidden("this page's origin may not append"))(scope, receive, send)
+
+
+def _route(context: ServerContext, path: str, **works: tuple[str, Work]) -> Route:
+    """Return the route that does, for each method of HTTP, one method of the wire."""
+
+    async def endpoint(request: Request) -> Response:
+        method, work = works["GET" if request.method == "HEAD" else request.method]
+        try:
+            principal = await context.access.authenticate(request.scope)
+            response = await work(context, principal, request)
+            code = "ok"
+        except ClientDisconnect:
+            # Nobody is left to answer.
+            response, code = Response(status_code=HTTPStatus.BAD_REQUEST), "disconnected"
+        except Exception as error:  # noqa: BLE001 - told to the peer by its code, and logged when it is our own fault
+            response, code = problem_of(error)
+        context.traffic.answered(method, code)
+        return response
+
+    return Route(path, endpoint, methods=list(works))
+
+
+async def _list(context: ServerContext, principal: Principal, request: Request) -> Response:
+    form = accepted(request.scope, (JSON, LINES, CSV))
+    query = Query(request.scope["query_string"], LIST_NAMES)
+    params = list_params(query)
+    context.access.authorise(principal, Ask("read", asked_topics(params)))
+    page = await context.log.list(
+        topics=params.topics,
+        seek=params.seek,
+        seek_end=params.seek_end,
+        inclusive=params.inclusive,
+        order=params.order,
+        limit=params.limit,
+        cursor=params.cursor,
+        filter=params.filter,
+    )
+    headers = {**_NOT_KEPT, "audit-cursor": page.cursor, "vary": "Accept"}
+    if page.has_more:
+        # Relative to the request's own path, which a proxy may know under another name.
+        headers["link"] = f'<?{query.after(page.cursor)}>; rel="next"'
+    return Response(await _body(context, page, form), headers=headers, media_type=form)
+
+
+async def _body(context: ServerContext, page: Page, form: str) -> bytes:
+    if form == JSON:
+        return encode_page(page.slices, page.cursor, has_more=page.has_more)
+    if form == LINES:
+        return b"".join([event + b"\n" for event in page.slices])
+    # A thousand rows take as long as many other requests together.
+    return await context.core.threads.run(lambda: encode_rows([EVENT_COLUMNS]) + encode_events(page.slices))
+
+
+async def _get(context: ServerContext, principal: Principal, request: Request) -> Response:
+    accepted(request.scope, (JSON,))
+    Query(request.scope["query_string"], ())
+    found = await _read(context, principal, "events.get", GetParams(id=request.path_params["id"]))
+    return Response(found, headers=_NOT_KEPT, media_type=JSON)
+
+
+async def _topics(context: ServerContext, principal: Principal, request: Request) -> Response:
+    accepted(request.scope, (JSON,))
+    params = topics_params(Query(request.scope["query_string"], TOPICS_NAMES))
+    found = await _read(context, principal, "topics.list", params)
+    return Response(found, headers=_NOT_KEPT, media_type=JSON)
+
+
+async def _read(context: ServerContext, principal: Principal, method: str, params: Any) -> bytes:
+    result = READS[method](context, principal, params)
+    return result if isinstance(result, bytes) else await result
+
+
+async def _append(context: ServerContext, principal: Principal, request: Request) -> Response:
+    accepted(request.scope, (JSON,))
+    Query(request.scope["query_string"], ())
+    kind = posted_kind(request)
+    key = _idempotency_key(request)
+    events = decode_events(kind, await read_body(request, context.options.limits.call_bytes))
+    context.access.authorise(principal, Ask("append", _appended_topics(events)))
+    receipts = await context.log.append_many(events, idempotency_key=key)
+    headers = dict(_NOT_KEPT)
+    if len(receipts) == 1:
+        headers["location"] = f"events/{receipts[0].id}"
+    body = encode(AppendResult(receipts=receipts))
+    return Response(body, HTTPStatus.CREATED, headers, media_type=JSON)
+
+
+def _idempotency_key(request: Request) -> str | None:
+    """Return the key of a call, the same text that the wire's other side would give."""
+    values = request.headers.getlist("idempotency-key")
+    if not values:
+        return None
+    if len(values) > 1:
+        raise InvalidParameter("idempotency_key", "the header Idempotency-Key is given twice")
+    try:
+        return values[0].encode("latin-1").decode()
+    except UnicodeDecodeError as error:
+        raise InvalidParameter("idempotency_key", "the header Idempotency-Key must be valid UTF-8") from error
+
+
+def _appended_topics(events: list[NewEvent]) -> list[Topic]:
+    """Return the topics that events are to be appended to, normalised as they will be found.
+
+    Raises:
+        InvalidParameter: one is malformed.
+    """
+    seen: dict[Topic, Topic] = {}
+    for number, event in enumerate(events):
+        for place, topic in enumerate(event.topics):
+            if topic not in seen:
+                seen[topic] = to_topic(topic, f"events[{number}].topics[{place}]")
+    return list(dict.fromkeys(seen.values()))
