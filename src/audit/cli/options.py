@@ -11,8 +11,8 @@ from typing import Annotated, Final, TypeVar
 import typer
 
 from audit.model.errors import InvalidParameter
-from audit.model.ids import format_id
 from audit.model.query import Filter
+from audit.model.span import parse_bound
 from audit.model.topic import Topic, parse_topic
 
 __all__ = [
@@ -130,7 +130,6 @@ AcceptClock = Annotated[
     typer.Option("--accept-clock", help="Append although the clock jumped, or lies behind the newest event."),
 ]
 
-_ID_LENGTH: Final = len(format_id(0))
 # Parameters of the log, and the options of the command line that set them.
 _OPTIONS: Final = {
     name: f"--{name.replace('_', '-')}"
@@ -160,9 +159,7 @@ def topics_of(texts: Sequence[str] | None) -> list[Topic] | None:
 
 def bound_of(text: str | None) -> str | int | None:
     """Return the bound as the log takes it; digits are milliseconds unless they are as many as an id has."""
-    if text is not None and text.isascii() and text.isdigit() and len(text) != _ID_LENGTH:
-        return int(text)
-    return text
+    return None if text is None else parse_bound(text)
 
 
 def filter_of(**fields: str | None) -> Filter:

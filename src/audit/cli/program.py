@@ -12,7 +12,7 @@ from typing import Annotated, Final, NoReturn
 
 import typer
 
-from audit.cli.commands import append, fsck, get, info, ingest, init, listing, tail, topics
+from audit.cli.commands import append, fsck, get, info, ingest, init, listing, serve, tail, topics
 from audit.cli.failures import ExitCode, exit_code, report
 from audit.cli.terminal import complain
 from audit.model.errors import AuditError
@@ -32,7 +32,7 @@ _USAGE_ERROR: Final[type[typer.BadParameter]] = typer.BadParameter.__mro__[1]
 def build() -> typer.Typer:
     """Return the program with all its commands."""
     app = typer.Typer(
-        help="An append-only audit event store: append, page, tail and check events.",
+        help="An append-only audit event store: append, page, tail, serve and check events.",
         epilog=_EPILOG,
         add_completion=False,
         pretty_exceptions_enable=False,
@@ -47,6 +47,7 @@ def build() -> typer.Typer:
         ("topics", topics.topics),
         ("ingest", ingest.ingest),
         ("info", info.info),
+        ("serve", serve.serve),
         ("fsck", fsck.fsck),
     ):
         app.command(name)(command)

@@ -4,7 +4,7 @@ from audit.cli.failures import ExitCode
 from audit.cli.program import run
 
 
-@pytest.mark.parametrize("command", ["init", "append", "list", "get", "tail", "topics", "ingest", "fsck"])
+@pytest.mark.parametrize("command", ["init", "append", "list", "get", "tail", "topics", "ingest", "serve", "fsck"])
 def test_every_command_explains_itself(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run([command, "--help"]) == 0
     out, err = capsys.readouterr()

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from audit import InvalidParameter
 from audit.model.ids import MAX_TIMESTAMP_MS, MAX_VALUE, RANDOM_BITS, format_id
-from audit.model.span import EVERYTHING, Span, check_order, to_span
+from audit.model.span import EVERYTHING, Span, check_order, parse_bound, to_span
 from audit.testing.clock import START_MS
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -146,3 +146,24 @@ def test_cutting_a_span_leaves_what_lies_on_one_side(low: int, high: int, cut: i
         above, below = span.above(cut), span.below(cut)
         assert (above.low <= value < above.high) == (inside and value >= cut)
         assert (below.low <= value < below.high) == (inside and value < cut)
+
+
+@pytest.mark.parametrize(
+    ("text", "bound"),
+    [
+        ("0", 0),
+        ("1767225600000", 1_767_225_600_000),
+        ("0" * 26, "0" * 26),
+        ("9" * 5_000, "9" * 5_000),
+        ("-1", "-1"),
+        ("٣", "٣"),
+        ("2026-01-01T00:00:00Z", "2026-01-01T00:00:00Z"),
+    ],
+)
+def test_few_digits_are_milliseconds_and_all_else_stays_text(text: str, bound: str | int) -> None:
+    assert parse_bound(text) == bound
+
+
+def test_more_digits_than_any_time_has_are_refused_as_no_time() -> None:
+    with pytest.raises(InvalidParameter, match="seek"):
+        to_span(parse_bound("9" * 5_000), None)

@@ -9,10 +9,10 @@ import typer
 
 from audit.cli.formats.events import default_format
 from audit.cli.formats.rows import print_rows
-from audit.cli.formats.texts import instant
 from audit.cli.options import DataDir, Format, FormatOption, Url, as_options
 from audit.cli.store import AnyLog, open_log
 from audit.cli.terminal import printable, write
+from audit.codec.texts import instant
 from audit.log.topics import TopicCount
 from audit.model.errors import InvalidParameter
 from audit.model.ids import recorded_at

@@ -1,0 +1,135 @@
+"""Settings of `audit serve`: a flag goes before the environment, that before a file, that before what is built in.
+
+Every error names the place that the value came from.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Final, Literal, get_args, get_type_hints
+
+import msgspec
+
+from audit.model.errors import InvalidParameter
+
+__all__ = ["LogFormat", "LogLevel", "Settings", "merge", "read_file", "stray_variables"]
+
+LogFormat = Literal["console", "json"]
+LogLevel = Literal["debug", "info", "warning", "error"]
+
+_ORIGIN: Final = re.compile(r"https?://(\[[0-9A-Fa-f:.]+\]|[^\s/:?#@*\[\]]+)(:\d{1,5})?")
+# Kubernetes sets these in every container for a service that is called "audit".
+_OF_KUBERNETES: Final = re.compile(r"AUDIT_(SERVICE_|PORT$|PORT_)")
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """What a server is told.
+
+    Attributes:
+        data: The store's directory.
+        create: Create the store when the directory holds none.
+        accept_clock: Append although the clock jumped, or lies behind the newest event.
+        listen: `HOST:PORT`, `[IPV6]:PORT` or `unix:PATH`, each.
+        tls_cert: File with the certificate chain, in PEM.
+        tls_key: File with its private key.
+        allow_origin: Origins of web pages that may connect, beside the server's own.
+        log_format: How the server's log is written.
+        log_level: What is worth a line of it.
+    """
+
+    data: str | None = None
+    create: bool = False
+    accept_clock: bool = False
+    listen: list[str] = msgspec.field(default_factory=lambda: ["127.0.0.1:8440"])
+    tls_cert: str | None = None
+    tls_key: str | None = None
+    allow_origin: list[str] = []
+    log_format: LogFormat = "console"
+    log_level: LogLevel = "info"
+
+
+_TYPES: Final[dict[str, Any]] = get_type_hints(Settings)
+
+
+def read_file(path: Path) -> dict[str, Any]:
+    """Return the settings of a TOML file, each of the right type.
+
+    Raises:
+        InvalidParameter: it can't be read or is no TOML; a setting is unknown, or of another type.
+    """
+    try:
+        with path.open("rb") as file:
+            table = tomllib.load(file)
+    except OSError as error:
+        raise InvalidParameter("--config", f"can't read {path}: {error.strerror or error}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InvalidParameter("--config", f"{path} is no TOML: {error}") from error
+    return {name: _checked(path, name, value) for name, value in table.items()}
+
+
+def _checked(path: Path, name: str, value: Any) -> Any:
+    if name not in _TYPES:
+        meant = name.replace("-", "_").lower()
+        known = f"it is written {meant}" if meant in _TYPES else f"known are {', '.join(_TYPES)}"
+        raise InvalidParameter(f"{path}: {name[:60]}", f"is unknown; {known}")
+    if isinstance(value, str) and _TYPES[name] == list[str]:
+        # One address is the most common number of them.
+        value = [value]
+    try:
+        return msgspec.convert(value, _TYPES[name])
+    except msgspec.ValidationError as error:
+        raise InvalidParameter(f"{path}: {name}", _problem(name, value, str(error))) from error
+
+
+def _problem(name: str, value: Any, text: str) -> str:
+    words = [word for word in get_args(_TYPES[name]) if isinstance(word, str)]
+    if words and isinstance(value, str):
+        return f"must be one of {', '.join(words)}, got {value[:40]!r}"
+    return text[:1].lower() + text[1:].replace(" | null", "")
+
+
+def merge(given: Mapping[str, Any], places: Mapping[str, str], path: Path | None) -> tuple[Settings, dict[str, str]]:
+    """Return the settings that hold, and for each how errors call the place that it came from.
+
+    Args:
+        given: What flags and the environment say; None, or an empty list: nothing.
+        places: How errors call each of them, such as `--listen` or `AUDIT_LISTEN`.
+        path: A file with more, or None.
+
+    Raises:
+        InvalidParameter: as `read_file`; a setting is out of form; one is missing that another needs.
+    """
+    filed = {} if path is None else read_file(path)
+    said = {name: value for name, value in given.items() if value is not None and value != []}
+    settings = Settings(**{**filed, **said})
+    named = {name: places[name] if name in said or name not in filed else f"{path}: {name}" for name in _TYPES}
+    _check(settings, named)
+    return settings, named
+
+
+def _check(settings: Settings, named: Mapping[str, str]) -> None:
+    for name in ("log_format", "log_level"):
+        word = getattr(settings, name)
+        if word not in get_args(_TYPES[name]):
+            raise InvalidParameter(named[name], f"must be one of {', '.join(get_args(_TYPES[name]))}, got {word!r:.40}")
+    if not settings.listen:
+        raise InvalidParameter(named["listen"], "must name at least one address")
+    for origin in settings.allow_origin:
+        if not _ORIGIN.fullmatch(origin):
+            form = "must be an origin such as https://status.example, with no path and no *"
+            raise InvalidParameter(named["allow_origin"], f"{form}; got {origin!r:.80}")
+    if settings.tls_key is not None and settings.tls_cert is None:
+        raise InvalidParameter(named["tls_key"], "is of no use without a certificate (--tls-cert)")
+    for name in ("tls_cert", "tls_key"):
+        file = getattr(settings, name)
+        if file is not None and not Path(file).is_file():
+            raise InvalidParameter(named[name], f"there is no file {file}")
+
+
+def stray_variables(environment: Iterable[str], known: Iterable[str]) -> list[str]:
+    """Return the variables that look like settings and are none."""
+    stray = {name for name in environment if name.startswith("AUDIT_")} - set(known)
+    return sorted(name for name in stray if not _OF_KUBERNETES.match(name))
