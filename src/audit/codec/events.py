@@ -20,9 +20,10 @@ from audit.model.topic import Topic
 __all__ = [
     "HEADER_BYTES",
     "SALT_STRIDE",
+    "Body",
     "decode_event",
     "decode_events",
-    "encode_payload",
+    "encode_bodies",
     "encode_topics",
     "event_id_text",
     "event_index",
@@ -38,13 +39,19 @@ SALT_STRIDE: Final = 18
 ID_SLICE: Final = slice(7, 33)
 _INDEX_AT: Final = 43
 _CUT: Final = b',"salt":"'
-HEADER_BYTES: Final = len(b'{"id":"","index":,"topics":,') + 26 + 20
-"""Bytes of a header without its topics, and of the comma after it, for the largest index."""
+HEADER_BYTES: Final = len(b'{"id":"","index":,') + 26 + 20 + 1
+"""Bytes of what stands before an event's body, for the largest index, and one to spare."""
 
 
-class _Payload(msgspec.Struct, omit_defaults=True, gc=False):
-    """The members of a payload, in their order on disk."""
+class Body(msgspec.Struct, omit_defaults=True, gc=False):
+    """All of an event but its id and index: the members in their order on disk.
 
+    Attributes:
+        topics: As JSON, from `encode_topics`.
+        salt: 16 random bytes in base64url.
+    """
+
+    topics: msgspec.Raw
     salt: str
     action: str | None = None
     occurred_at: datetime | None = None
@@ -60,33 +67,26 @@ _decoder: Final = msgspec.json.Decoder(Event)
 _list_decoder: Final = msgspec.json.Decoder(list[Event])
 
 
-def encode_topics(topics: Sequence[Topic]) -> bytes:
+def encode_topics(topics: Sequence[Topic]) -> msgspec.Raw:
     """Return an event's topics as JSON."""
-    return _encoder.encode(topics)
+    return msgspec.Raw(_encoder.encode(topics))
 
 
-def encode_payload(  # noqa: PLR0917 - one argument a member, in their order on disk
-    salt: str,
-    action: str | None,
-    occurred_at: datetime | None,
-    actor: Actor | None,
-    targets: list[Target],
-    outcome: Outcome | None,
-    context: dict[str, str],
-    data: Any,
-) -> bytes:
-    """Return the payload as it is stored, but for the comma before it: `"salt":"…"`, what is set, the closing brace.
+def encode_bodies(bodies: list[Body]) -> list[bytes]:
+    """Return each body as it is stored, from `"topics":` to the closing brace.
 
     Raises:
         TypeError, ValueError: `data` holds something that is no JSON. NaN, Infinity, bytes and integers beyond 64 bits
             do NOT raise (msgspec writes something else for them): the caller checks for them first.
     """
-    return _encode(_Payload(salt, action, occurred_at, actor, targets, outcome, context, data))[1:]
+    # One call for all. A line break inside a string is escaped, so one before a brace is always between two bodies.
+    return _encoder.encode_lines(bodies)[1:-1].split(b"\n{")
 
 
-def without_salt(payload: bytes) -> bytes:
-    """Return an encoded payload without its salt: what one request always encodes to."""
-    return payload[_SALTED:]
+def without_salt(body: bytes) -> bytes:
+    """Return an encoded body as one request always encodes to: its topics, a comma, and what follows the salt."""
+    at = body.index(_CUT) + 1
+    return body[len(_TOPICS) : at] + body[at + _SALTED :]
 
 
 def salt_texts(random_bytes: bytes) -> list[str]:
@@ -100,9 +100,9 @@ def salt_texts(random_bytes: bytes) -> list[str]:
     return [text[start : start + 22] for start in range(0, 24 * count, 24)]
 
 
-_SALTED: Final = len('"salt":"",') - 1 + 22
+_TOPICS: Final = b'"topics":'
+_SALTED: Final = len('"salt":""') + 22
 _URL_SAFE: Final = bytes.maketrans(b"+/", b"-_")
-_encode: Final = _encoder.encode
 
 
 def event_id_text(event: bytes) -> bytes:

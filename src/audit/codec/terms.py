@@ -114,12 +114,12 @@ def term_of_request(request_id: str) -> bytes:
 def event_terms(event: Event) -> tuple[bytes, ...]:
     """Return every term of a committed event, each once."""
     found = [*topic_terms(event.topics)]
-    if event.actor is not None:
-        found.append(term_of_actor(event.actor.id))
     if event.action is not None:
         found.append(term_of_action(event.action))
     if event.outcome is not None:
         found.append(term_of_outcome(event.outcome))
+    if event.actor is not None:
+        found.append(term_of_actor(event.actor.id))
     found += dict.fromkeys([term_of_target(target.id) for target in event.targets])
     request_id = event.context.get("request_id")
     if request_id is not None:

@@ -1,13 +1,15 @@
 """What was found good before: topics, actors, targets and the like with their terms, so that few are looked at twice.
 
-Structs are frozen and hash by their members, so a look-up compares all of them; what is bad raises each time.
+Structs are frozen and hash by their members, so a look-up compares all of them; what is bad raises each time. A cache
+that is full is emptied: that costs a look-up nothing, where keeping the order of use costs it as much again.
 """
 
 from __future__ import annotations
 
 from enum import Enum
-from functools import lru_cache
 from typing import Any, Final, NamedTuple
+
+from msgspec import Raw
 
 from audit.codec.events import encode_topics
 from audit.codec.terms import (
@@ -18,7 +20,6 @@ from audit.codec.terms import (
     term_of_target,
     topic_terms,
 )
-from audit.model.errors import InvalidParameter
 from audit.model.event import (
     MAX_CONTEXT_BYTES,
     MAX_CONTEXT_FIELDS,
@@ -31,51 +32,83 @@ from audit.model.event import (
 )
 from audit.model.topic import INTERNAL_ROOT, Topic, to_topic
 
-__all__ = ["action_terms", "actor_terms", "context_terms", "is_text", "known_topics", "outcome_terms", "target_terms"]
+__all__ = ["Kind", "actor_terms", "context_terms", "is_text", "known_kind", "target_terms"]
 
-_TOPIC_CACHE: Final = 4_096
+_KINDS: Final = 4_096
+_THINGS: Final = 8_192
 
 
-class _Topics(NamedTuple):
-    """An event's topics: as JSON with a comma behind it, their terms, and whether one belongs to the log itself."""
+class Kind(NamedTuple):
+    """What an event's topics come to, or its topics, action and outcome: many events have them in common.
 
-    json: bytes
+    Attributes:
+        topics: The topics as JSON.
+        terms: What the event can be found by, as far as these go.
+        internal: Whether a topic belongs to the log itself.
+    """
+
+    topics: Raw
     terms: tuple[bytes, ...]
     internal: bool
 
 
-_topics_seen: dict[tuple[Topic, ...], _Topics] = {}
-_topic_seen: dict[Topic, _Topics] = {}
+_kinds_seen: dict[tuple[Any, ...], Kind] = {}
+_topics_seen: dict[tuple[Topic, ...], Kind] = {}
+_actors_seen: dict[Any, tuple[bytes, ...]] = {}
+_targets_seen: dict[Any, tuple[bytes, ...]] = {}
 
 
-def known_topics(topics: Any) -> _Topics | None:
-    """Return what an event's topics come to, or None if they are out of form or bounds."""
-    if type(topics) is not list and type(topics) is not tuple:
-        return None
-    if len(topics) == 1 and type(topics[0]) is tuple:
-        # Nearly every event: one topic, seen before.
-        found = _topic_seen.get(topics[0])
-        if found is not None:
-            return found
-    key = tuple([topic if type(topic) is tuple else tuple(topic) if type(topic) is list else () for topic in topics])
-    found = _topics_seen.get(key)
-    if found is not None:
-        return found
-    try:
-        # Twice the same topic, perhaps only after normalisation, is one.
-        nodes = list(dict.fromkeys(to_topic(topic) for topic in key))
-    except InvalidParameter:
-        return None
-    if not 1 <= len(topics) <= MAX_TOPICS or () in nodes:
-        return None
-    found = _Topics(encode_topics(nodes) + b",", topic_terms(nodes), any(node[0] == INTERNAL_ROOT for node in nodes))
-    if len(_topics_seen) >= _TOPIC_CACHE:
-        _topics_seen.clear()
-        _topic_seen.clear()
-    _topics_seen[key] = found
-    if len(key) == 1:
-        _topic_seen[key[0]] = found
+def known_kind(topics: Any, action: Any, outcome: Any) -> Kind:
+    """Return what three members of an event come to.
+
+    Raises:
+        TypeError, ValueError: one of them is out of form or bounds.
+    """
+    usual = type(topics) is list and len(topics) == 1 and type(topics[0]) is tuple
+    asked = topics[0] if usual else _as_tuples(topics)
+    # With their classes: a string of a class of its own, which is refused, equals the plain one.
+    key = (asked, action, type(action), outcome, type(outcome))
+    found = _kinds_seen.get(key)
+    if found is None:
+        found = _kind(_as_tuples(topics), action, outcome)
+        _keep(_kinds_seen, key, found, _KINDS)
     return found
+
+
+def _as_tuples(topics: Any) -> tuple[Topic, ...]:
+    if type(topics) is not list and type(topics) is not tuple:
+        raise TypeError
+    return tuple([one if type(one) is tuple else tuple(one) if type(one) is list else () for one in topics])
+
+
+def _kind(topics: tuple[Topic, ...], action: Any, outcome: Any) -> Kind:
+    found = _topics_seen.get(topics)
+    if found is None:
+        found = _check_topics(topics)
+        _keep(_topics_seen, topics, found, _KINDS)
+    terms = found.terms
+    if action is not None:
+        _check_name(action)
+        terms += (term_of_action(action),)
+    if outcome is not None:
+        if not is_text(outcome) or outcome not in OUTCOMES:
+            raise ValueError
+        terms += (term_of_outcome(outcome),)
+    return Kind(found.topics, terms, found.internal)
+
+
+def _check_topics(topics: tuple[Topic, ...]) -> Kind:
+    # Twice the same topic, perhaps only after normalisation, is one.
+    nodes = list(dict.fromkeys(to_topic(topic) for topic in topics))
+    if not 1 <= len(topics) <= MAX_TOPICS or () in nodes:
+        raise ValueError
+    return Kind(encode_topics(nodes), topic_terms(nodes), any(node[0] == INTERNAL_ROOT for node in nodes))
+
+
+def _keep(seen: dict[Any, Any], key: Any, found: Any, most: int) -> None:
+    if len(seen) >= most:
+        seen.clear()
+    seen[key] = found
 
 
 def is_text(value: Any) -> bool:
@@ -88,32 +121,14 @@ def _check_name(value: Any) -> None:
         raise ValueError
 
 
-@lru_cache(8_192)
 def actor_terms(actor: Any) -> tuple[bytes, ...]:
-    """Return the term of an actor; ValueError: it is out of form or bounds."""
-    _check_named(actor, Actor)
-    return (term_of_actor(actor.id),)
-
-
-@lru_cache(8_192)
-def _one_target(target: Any) -> tuple[bytes, ...]:
-    _check_named(target, Target)
-    return (term_of_target(target.id),)
-
-
-@lru_cache(2_048)
-def action_terms(action: Any) -> tuple[bytes, ...]:
-    """Return the term of an action; ValueError: it is out of form or bounds."""
-    _check_name(action)
-    return (term_of_action(action),)
-
-
-@lru_cache(16)
-def outcome_terms(outcome: Any) -> tuple[bytes, ...]:
-    """Return the term of an outcome; ValueError: it is none."""
-    if not is_text(outcome) or outcome not in OUTCOMES:
-        raise ValueError
-    return (term_of_outcome(outcome),)
+    """Return the term of an actor; TypeError, ValueError: it is out of form or bounds."""
+    found = _actors_seen.get(actor)
+    if found is None:
+        _check_named(actor, Actor)
+        found = (term_of_actor(actor.id),)
+        _keep(_actors_seen, actor, found, _THINGS)
+    return found
 
 
 def _check_named(value: Any, kind: type[Actor | Target]) -> None:
@@ -126,14 +141,21 @@ def _check_named(value: Any, kind: type[Actor | Target]) -> None:
 
 
 def target_terms(targets: Any) -> tuple[bytes, ...]:
-    """Return the terms of an event's targets; ValueError: one is, or all are, out of form or bounds."""
+    """Return the terms of an event's targets; TypeError, ValueError: one is, or all are, out of form or bounds."""
     if type(targets) not in (list, tuple) or len(targets) > MAX_TARGETS:
         raise ValueError
-    if not targets:
-        return ()
     if len(targets) == 1:
-        return _one_target(targets[0])
-    return tuple(dict.fromkeys([_one_target(target)[0] for target in targets]))
+        return _target_terms(targets[0])
+    return tuple(dict.fromkeys([_target_terms(target)[0] for target in targets]))
+
+
+def _target_terms(target: Any) -> tuple[bytes, ...]:
+    found = _targets_seen.get(target)
+    if found is None:
+        _check_named(target, Target)
+        found = (term_of_target(target.id),)
+        _keep(_targets_seen, target, found, _THINGS)
+    return found
 
 
 def context_terms(context: Any) -> tuple[bytes, ...]:

@@ -10,7 +10,7 @@ import os
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from math import isfinite
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, NoReturn
 
 import msgspec
 
@@ -18,19 +18,12 @@ from audit.codec.commits import DIGEST_BYTES
 from audit.codec.events import (
     HEADER_BYTES,
     SALT_STRIDE,
-    encode_payload,
+    Body,
+    encode_bodies,
     salt_texts,
     without_salt,
 )
-from audit.log.known import (
-    action_terms,
-    actor_terms,
-    context_terms,
-    is_text,
-    known_topics,
-    outcome_terms,
-    target_terms,
-)
+from audit.log.known import actor_terms, context_terms, is_text, known_kind, target_terms
 from audit.log.problems import check_event
 from audit.model.errors import InvalidParameter, TooLarge
 from audit.model.event import (
@@ -52,15 +45,13 @@ class Prepared(msgspec.Struct, frozen=True, gc=False):
     """One event, ready to be numbered.
 
     Attributes:
-        topics: Its topics as JSON, and a comma.
-        payload: Its payload as stored, from `"salt":"` to the closing brace.
+        body: All that is stored of it, from `"topics":` on; only id and index go before that.
         terms: What it can be found by.
         key: Digest of its idempotency key, or None.
         fingerprint: Digest of the event as sent; empty without a key.
     """
 
-    topics: bytes
-    payload: bytes
+    body: bytes
     terms: tuple[bytes, ...]
     key: bytes | None = None
     fingerprint: bytes = b""
@@ -107,67 +98,75 @@ def prepare_call(
         raise InvalidParameter("events", f"must hold 1-{MAX_CALL_EVENTS} events, holds none")
     if len(events) > MAX_CALL_EVENTS:
         raise TooLarge("events", f"must hold 1-{MAX_CALL_EVENTS} events, holds {len(events)}")
-    prepared = []
-    size = HEADER_BYTES * len(events)
-    keyed = False
-    for number, (event, salt) in enumerate(zip(events, salt_texts(os.urandom(SALT_STRIDE * len(events))), strict=True)):
-        one = _prepare(event, salt, internal)
-        if one is None:
+    call = _prepare(events, many=many, internal=internal)
+    if call is None:
+        _explain(events, many=many, internal=internal)
+    if call.size_bytes > MAX_CALL_BYTES:
+        raise TooLarge("events", f"must have at most {MAX_CALL_BYTES} bytes encoded, have {call.size_bytes}")
+    if idempotency_key is None:
+        return call
+    if call.keyed:
+        raise InvalidParameter("idempotency_key", "give one for the call or one for each event, not both")
+    digest = hashlib.blake2b(digest_size=DIGEST_BYTES)
+    for one in call.events:
+        sent = without_salt(one.body)
+        digest.update(len(sent).to_bytes(4, "big") + sent)
+    key = _key_digest(check_key(idempotency_key, "idempotency_key"), b"call")
+    return PreparedCall(call.events, call.size_bytes, key, digest.digest(), keyed=True)
+
+
+def _explain(events: Sequence[NewEvent], *, many: bool, internal: bool) -> NoReturn:
+    """Raise what is wrong with the first event that can't be prepared."""
+    for number, event in enumerate(events):
+        if _prepare((event,), many=many, internal=internal) is None:
             path = f"events[{number}]" if many else "event"
             check_event(event, path, internal=internal)
             raise InvalidParameter(path, "can't be encoded")
-        prepared.append(one)
-        size += len(one.topics) + len(one.payload)
-        if one.key is not None:
-            keyed = True
-    if size > MAX_CALL_BYTES:
-        raise TooLarge("events", f"must have at most {MAX_CALL_BYTES} bytes encoded, have {size}")
-    if idempotency_key is None:
-        return PreparedCall(prepared, size, None, b"", keyed, many)
-    if keyed:
-        raise InvalidParameter("idempotency_key", "give one for the call or one for each event, not both")
-    digest = hashlib.blake2b(digest_size=DIGEST_BYTES)
-    for one in prepared:
-        sent = one.topics + without_salt(one.payload)
-        digest.update(len(sent).to_bytes(4, "big") + sent)
-    key = _key_digest(check_key(idempotency_key, "idempotency_key"), b"call")
-    return PreparedCall(prepared, size, key, digest.digest(), keyed=True)
+    raise InvalidParameter("events", "can't be encoded")
 
 
-def _prepare(event: NewEvent, salt: str, internal: bool) -> Prepared | None:  # noqa: FBT001 - called for each event
-    """Return the event ready to be numbered, or None if anything at all is wrong with it."""
-    if type(event) is not NewEvent:
-        return None
-    data = event.data
+def _prepare(events: Sequence[NewEvent], *, many: bool, internal: bool) -> PreparedCall | None:
+    """Return the events ready to be numbered, or None if anything at all is wrong with one of them.
+
+    They are encoded together, which takes two thirds of the time that one after the other does.
+    """
+    bodies: list[Body] = []
+    terms: list[tuple[bytes, ...]] = []
+    keys: dict[int, bytes] = {}
     try:
-        topics = known_topics(event.topics)
-        if topics is None or (topics.internal and not internal) or not (data is None or _is_json(data, MAX_DATA_DEPTH)):
-            return None
-        terms = topics.terms
-        if (actor := event.actor) is not None:
-            terms += actor_terms(actor)
-        if (action := event.action) is not None:
-            terms += action_terms(action)
-        if (outcome := event.outcome) is not None:
-            terms += outcome_terms(outcome)
-        # Empty ones too: only a real list and a real mapping may be left out of the stored event.
-        if (targets := event.targets) or type(targets) is not list:
-            terms += target_terms(targets)
-        if (context := event.context) or type(context) is not dict:
-            terms += context_terms(context)
-        if (occurred_at := event.occurred_at) is not None:
-            occurred_at = _in_utc(occurred_at)
-        payload = encode_payload(salt, action, occurred_at, actor, targets, outcome, context, data)
-        if HEADER_BYTES + len(topics.json) + len(payload) > MAX_EVENT_BYTES:
-            return None
-        if event.idempotency_key is None:
-            return Prepared(topics.json, payload, terms)
-        key = _key_digest(check_key(event.idempotency_key, "idempotency_key"), b"event")
+        for event, salt in zip(events, salt_texts(os.urandom(SALT_STRIDE * len(events))), strict=True):
+            if type(event) is not NewEvent:
+                return None
+            action, outcome, data = event.action, event.outcome, event.data
+            kind = known_kind(event.topics, action, outcome)
+            if (kind.internal and not internal) or not (data is None or _is_json(data, MAX_DATA_DEPTH)):
+                return None
+            found = kind.terms
+            if (actor := event.actor) is not None:
+                found += actor_terms(actor)
+            # Empty ones too: only a real list and a real mapping may be left out of the stored event.
+            if (targets := event.targets) or type(targets) is not list:
+                found += target_terms(targets)
+            if (context := event.context) or type(context) is not dict:
+                found += context_terms(context)
+            if (occurred_at := event.occurred_at) is not None:
+                occurred_at = _in_utc(occurred_at)
+            if event.idempotency_key is not None:
+                keys[len(terms)] = _key_digest(check_key(event.idempotency_key, "idempotency_key"), b"event")
+            bodies.append(Body(kind.topics, salt, action, occurred_at, actor, targets, outcome, context, data))
+            terms.append(found)
+        encoded = encode_bodies(bodies)
     except (TypeError, ValueError, AttributeError, OverflowError, RecursionError):
         # Also a UnicodeEncodeError, and ours: whatever it was, `check_event` finds it again and names it.
         return None
-    fingerprint = hashlib.blake2b(topics.json + without_salt(payload), digest_size=DIGEST_BYTES).digest()
-    return Prepared(topics.json, payload, terms, key, fingerprint)
+    if max(map(len, encoded)) > MAX_EVENT_BYTES - HEADER_BYTES:
+        return None
+    prepared = list(map(Prepared, encoded, terms))
+    for number, key in keys.items():
+        fingerprint = hashlib.blake2b(without_salt(encoded[number]), digest_size=DIGEST_BYTES).digest()
+        prepared[number] = Prepared(encoded[number], terms[number], key, fingerprint)
+    size = HEADER_BYTES * len(encoded) + sum(map(len, encoded))
+    return PreparedCall(prepared, size, None, b"", bool(keys), many)
 
 
 def _is_json(value: Any, depth: int) -> bool:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from math import isfinite
 from typing import Any, Final
 
-from audit.codec.events import HEADER_BYTES, encode_payload, encode_topics
+from audit.codec.events import HEADER_BYTES, Body, encode_bodies, encode_topics
 from audit.log.known import is_text
 from audit.model.errors import InvalidParameter, TooLarge
 from audit.model.event import (
@@ -71,10 +71,18 @@ def _size_of(event: NewEvent) -> int:
     """Return the most bytes that the event takes encoded, as `prepare` counts them."""
     topics = list(dict.fromkeys(to_topic(topic) for topic in event.topics))
     moment = None if event.occurred_at is None else event.occurred_at.astimezone(UTC)
-    payload = encode_payload(
-        "s" * 22, event.action, moment, event.actor, event.targets, event.outcome, event.context, event.data
+    body = Body(
+        encode_topics(topics),
+        "s" * 22,
+        event.action,
+        moment,
+        event.actor,
+        event.targets,
+        event.outcome,
+        event.context,
+        event.data,
     )
-    return HEADER_BYTES + len(encode_topics(topics)) + 1 + len(payload)
+    return HEADER_BYTES + len(encode_bodies([body])[0])
 
 
 def _check_topics(topics: Any, path: str, *, internal: bool) -> None:
