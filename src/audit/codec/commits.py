@@ -32,7 +32,7 @@ _HEAD: Final = struct.Struct("<QII")
 _CLAIM: Final = struct.Struct(f"<B{DIGEST_BYTES}s{DIGEST_BYTES}sHH")
 
 
-class Claim(NamedTuple):
+class Claim(msgspec.Struct, frozen=True, gc=False):
     """One idempotency key, as claimed by the events it came with.
 
     Attributes:
@@ -48,6 +48,10 @@ class Claim(NamedTuple):
     position: int
     length: int
     of_call: bool
+
+    def moved(self, by: int) -> Claim:
+        """Return the claim with its position in what holds it from now on."""
+        return Claim(self.digest, self.fingerprint, self.position + by, self.length, self.of_call)
 
 
 class Commit(NamedTuple):

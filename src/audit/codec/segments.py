@@ -11,7 +11,7 @@ from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from typing import Final, NamedTuple
 
 import lz4.block
@@ -107,7 +107,7 @@ class Segment:
                 lists[term].append(position)
         for claim in commit.claims:
             if start <= claim.position < stop:
-                self.claims.append(claim._replace(position=claim.position + base))
+                self.claims.append(claim.moved(base))
         added = commit.events[start:stop]
         if added and not self.events:
             self.first_id = event_value(added[0])
@@ -189,23 +189,19 @@ def encode_chunks(segment: Segment, layout: Layout) -> Iterable[tuple[bytes, byt
     blocks = [_encode_block(events[start : start + size]) for start in range(0, len(events), size)]
     for number, start in enumerate(range(0, len(blocks), layout.chunk_blocks)):
         some = blocks[start : start + layout.chunk_blocks]
-        at = 4 * (len(some) + 1)
-        ends = [at]
-        for block in some:
-            at += len(block)
-            ends.append(at)
         key = key_of_chunk(own_key, number)
-        yield key, seal_record(key, struct.pack(f"<{len(ends)}I", *ends) + b"".join(some))
+        yield key, seal_record(key, _with_bounds(some))
 
 
 def _encode_block(events: list[bytes]) -> bytes:
-    at = 4 * (len(events) + 1)
-    starts = [at]
-    for event in events:
-        at += len(event)
-        starts.append(at)
-    packed: bytes = lz4.block.compress(struct.pack(f"<{len(starts)}I", *starts) + b"".join(events))
+    packed: bytes = lz4.block.compress(_with_bounds(events))
     return packed
+
+
+def _with_bounds(parts: list[bytes]) -> bytes:
+    """Return where each part starts and the last one ends, and then the parts."""
+    count = len(parts) + 1
+    return _numbers(count).pack(*accumulate(map(len, parts), initial=4 * count)) + b"".join(parts)
 
 
 @lru_cache(512)

@@ -6,6 +6,7 @@ term, so neither `a,b` beside `a,bc` nor an actor named like a topic can mix up 
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterable
 from functools import lru_cache
 from typing import Final, NamedTuple
@@ -15,6 +16,7 @@ from audit.model.query import Query
 from audit.model.topic import Topic
 
 __all__ = [
+    "TOPIC",
     "Match",
     "event_terms",
     "match_of",
@@ -34,6 +36,7 @@ OUTCOME: Final = b"o"
 REQUEST: Final = b"r"
 TARGET: Final = b"g"
 TOPIC: Final = b"t"
+_HEAD: Final = struct.Struct(">cH")
 
 
 class Match(NamedTuple):
@@ -54,7 +57,7 @@ class Match(NamedTuple):
 
 
 def _term(kind: bytes, value: bytes) -> bytes:
-    return kind + len(value).to_bytes(2, "big") + value
+    return _HEAD.pack(kind, len(value)) + value
 
 
 def term_of_topic(topic: Topic) -> bytes:

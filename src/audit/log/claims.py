@@ -7,7 +7,6 @@ conflict fails its own call only, and leaves nothing behind.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import NamedTuple
 
 from audit.codec.commits import CALL_KEY_MS, Claim
 from audit.codec.events import event_value
@@ -18,16 +17,10 @@ from audit.model.event import Receipt
 from audit.model.ids import RANDOM_BITS, EventId, format_id
 from audit.storage.port import KnownClaim
 
-__all__ = ["Filling", "claims_of_segment", "digests_of"]
+__all__ = ["Filling", "digests_of", "known_claim"]
 
 Slots = range | list[Receipt | int]
 """Where the receipts of a call come from: old receipts, or offsets among the new events of the commit."""
-
-
-class _Filled(NamedTuple):
-    fingerprint: bytes
-    offset: int
-    length: int
 
 
 def digests_of(calls: Iterable[PreparedCall]) -> list[bytes]:
@@ -41,18 +34,11 @@ def digests_of(calls: Iterable[PreparedCall]) -> list[bytes]:
     return found
 
 
-def claims_of_segment(segment: Segment) -> dict[bytes, KnownClaim]:
-    """Return what a segment in memory knows of idempotency keys."""
-    return {
-        claim.digest: KnownClaim(
-            claim.fingerprint,
-            event_value(segment.events[claim.position]),
-            segment.first_index + claim.position,
-            claim.length,
-            claim.of_call,
-        )
-        for claim in segment.claims
-    }
+def known_claim(segment: Segment, claim: Claim) -> KnownClaim:
+    """Return a claim of a segment in memory as one that stands by itself."""
+    first_id = event_value(segment.events[claim.position])
+    index = segment.first_index + claim.position
+    return KnownClaim(claim.fingerprint, first_id, index, claim.length, claim.of_call)
 
 
 class Filling:
@@ -73,7 +59,7 @@ class Filling:
         self._known = known
         self._now_ms = now_ms
         self._receipts_of = receipts_of
-        self._filled: dict[bytes, _Filled] = {}
+        self._filled: dict[bytes, Claim] = {}
 
     def add(self, call: PreparedCall) -> Slots:
         """Add what is new in a call; return where each of its receipts will come from.
@@ -91,21 +77,37 @@ class Filling:
         filled = self._filled.get(key)
         if filled is not None:
             _check(filled.fingerprint, call.fingerprint, call)
-            return range(filled.offset, filled.offset + filled.length)
+            return range(filled.position, filled.position + filled.length)
         known = self._known.get(key)
         if known is not None and (known.first_id >> RANDOM_BITS) + CALL_KEY_MS > self._now_ms:
             _check(known.fingerprint, call.fingerprint, call)
             return list(self._receipts_of(known))
         start, count = len(self.events), len(call.events)
         self.events += call.events
-        self.claims.append(Claim(key, call.fingerprint, start, count, of_call=True))
-        self._filled[key] = _Filled(call.fingerprint, start, count)
+        self._claim([Claim(key, call.fingerprint, start, count, of_call=True)])
         return range(start, start + count)
 
     def _add_keyed_events(self, call: PreparedCall) -> Slots:
+        keys = {event.key for event in call.events}
+        seen = self._known.keys() & keys or self._filled.keys() & keys
+        if seen or len(keys) < len(call.events):
+            return self._add_one_by_one(call)
+        # Nearly every call: all its keys are new.
+        start = len(self.events)
+        self.events += call.events
+        self._claim(
+            [
+                Claim(event.key, event.fingerprint, offset, 1, of_call=False)
+                for offset, event in enumerate(call.events, start)
+                if event.key is not None
+            ]
+        )
+        return range(start, len(self.events))
+
+    def _add_one_by_one(self, call: PreparedCall) -> Slots:
         slots: list[Receipt | int] = []
         new: list[Prepared] = []
-        own: dict[bytes, _Filled] = {}
+        own: dict[bytes, Claim] = {}
         for number, event in enumerate(call.events):
             key = event.key
             offset = len(self.events) + len(new)
@@ -118,15 +120,18 @@ class Filling:
                 filled = self._filled.get(key) or own.get(key)
                 if filled is not None:
                     _check(filled.fingerprint, event.fingerprint, call, number)
-                    slots.append(filled.offset)
+                    slots.append(filled.position)
                     continue
-                own[key] = _Filled(event.fingerprint, offset, 1)
+                own[key] = Claim(key, event.fingerprint, offset, 1, of_call=False)
             slots.append(offset)
             new.append(event)
         self.events += new
-        self._filled.update(own)
-        self.claims += [Claim(key, one.fingerprint, one.offset, 1, of_call=False) for key, one in own.items()]
+        self._claim(list(own.values()))
         return slots
+
+    def _claim(self, claims: list[Claim]) -> None:
+        self.claims += claims
+        self._filled.update((claim.digest, claim) for claim in claims)
 
 
 def _check(kept: bytes, asked: bytes, call: PreparedCall, number: int | None = None) -> None:

@@ -126,5 +126,5 @@ def _rest(commit: Commit, start: int) -> Commit | None:
     """Return the part of a commit from `start` on, or None when nothing is left."""
     if start == len(commit.events):
         return None
-    claims = [claim._replace(position=claim.position - start) for claim in commit.claims if claim.position >= start]
+    claims = [claim.moved(-start) for claim in commit.claims if claim.position >= start]
     return Commit(commit.first_index + start, commit.events[start:], commit.terms[start:], claims)

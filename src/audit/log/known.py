@@ -36,6 +36,8 @@ __all__ = ["Kind", "actor_terms", "context_terms", "is_text", "known_kind", "tar
 
 _KINDS: Final = 4_096
 _THINGS: Final = 8_192
+_SHORT: Final = MAX_CONTEXT_BYTES // 4
+"""Characters that have at most so many bytes, whichever they are."""
 
 
 class Kind(NamedTuple):
@@ -163,6 +165,9 @@ def context_terms(context: Any) -> tuple[bytes, ...]:
     if type(context) is not dict or len(context) > MAX_CONTEXT_FIELDS:
         raise ValueError
     for name, value in context.items():
+        if type(name) is str and type(value) is str and 0 < len(name) <= _SHORT and len(value) <= _SHORT:
+            # Within the bounds whatever it holds; a lone surrogate does not get past the encoder.
+            continue
         if type(name) is not str or not is_text(value) or not name:
             raise ValueError
         if len(name.encode()) > MAX_CONTEXT_BYTES or len(value.encode()) > MAX_CONTEXT_BYTES:

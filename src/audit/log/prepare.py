@@ -39,6 +39,9 @@ __all__ = ["Prepared", "PreparedCall", "prepare_call"]
 
 _MIN_INT: Final = -(2**63)
 _MAX_INT: Final = 2**64 - 1
+# To be copied: that takes two thirds of the time that making one does.
+_CALL_KEY: Final = hashlib.blake2b(digest_size=DIGEST_BYTES, person=b"call")
+_EVENT_KEY: Final = hashlib.blake2b(digest_size=DIGEST_BYTES, person=b"event")
 
 
 class Prepared(msgspec.Struct, frozen=True, gc=False):
@@ -111,7 +114,7 @@ def prepare_call(
     for one in call.events:
         sent = without_salt(one.body)
         digest.update(len(sent).to_bytes(4, "big") + sent)
-    key = _key_digest(check_key(idempotency_key, "idempotency_key"), b"call")
+    key = _key_digest(check_key(idempotency_key, "idempotency_key"), _CALL_KEY)
     return PreparedCall(call.events, call.size_bytes, key, digest.digest(), keyed=True)
 
 
@@ -152,7 +155,7 @@ def _prepare(events: Sequence[NewEvent], *, many: bool, internal: bool) -> Prepa
             if (occurred_at := event.occurred_at) is not None:
                 occurred_at = _in_utc(occurred_at)
             if event.idempotency_key is not None:
-                keys[len(terms)] = _key_digest(check_key(event.idempotency_key, "idempotency_key"), b"event")
+                keys[len(terms)] = _key_digest(check_key(event.idempotency_key, "idempotency_key"), _EVENT_KEY)
             bodies.append(Body(kind.topics, salt, action, occurred_at, actor, targets, outcome, context, data))
             terms.append(found)
         encoded = encode_bodies(bodies)
@@ -220,5 +223,7 @@ def check_key(key: Any, parameter: str) -> bytes:
     return raw
 
 
-def _key_digest(key: bytes, scope: bytes) -> bytes:
-    return hashlib.blake2b(key, digest_size=DIGEST_BYTES, person=scope).digest()
+def _key_digest(key: bytes, scope: hashlib.blake2b) -> bytes:
+    digest = scope.copy()
+    digest.update(key)
+    return digest.digest()

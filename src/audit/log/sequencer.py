@@ -14,13 +14,13 @@ from collections import deque
 from time import perf_counter
 from typing import Final
 
-from audit.codec.commits import Commit
+from audit.codec.commits import Claim, Commit
 from audit.codec.cursors import Position
 from audit.codec.events import event_index, event_value
 from audit.codec.segments import Segment
 from audit.codec.terms import Match
 from audit.log.answers import Answer, answer_all
-from audit.log.claims import Filling, Slots, claims_of_segment, digests_of
+from audit.log.claims import Filling, Slots, digests_of, known_claim
 from audit.log.clock import Clock, ClockGuard
 from audit.log.deciding import apply_commit, number_events
 from audit.log.handle import WAIT_S, Handle
@@ -76,7 +76,8 @@ class Sequencer:
         storage = handle.writable
         self._layout = storage.meta.layout
         self._head = Segment(0)
-        self._claims: dict[bytes, KnownClaim] = {}
+        self._claims: dict[bytes, Claim] = {}
+        """Idempotency keys of the head, as committed."""
         self.snapshot = Snapshot(0, -1, (self._head,))
         self.snapshot = self._load(storage.load())
         self.first_id = first_id_of(storage)
@@ -203,7 +204,8 @@ class Sequencer:
         if digests:
             sealed = [digest for digest in digests if digest not in self._claims]
             known = self._handle.writable.claims(sealed) if sealed else {}
-            known.update((digest, self._claims[digest]) for digest in digests if digest in self._claims)
+            for digest in self._claims.keys() & digests:
+                known[digest] = known_claim(self._head, self._claims[digest])
         filling = Filling(known, self._guard_ms, self._receipts_of)
         slots: list[tuple[Pending, Slots]] = []
         for pending in taken:
@@ -222,9 +224,10 @@ class Sequencer:
         self.meters.write_s.observe(perf_counter() - began)
         self._head = applied.head
         if applied.batch.sealed:
-            self._claims = claims_of_segment(applied.head)
-        elif commit.claims:
-            self._claims.update(_known(commit, commit.first_index))
+            self._claims = {}
+        if commit.claims:
+            added = applied.head.claims[-len(commit.claims) :]
+            self._claims.update((claim.digest, claim) for claim in added)
         segments = before.segments
         if applied.batch.sealed:
             segments = self._within_budget((*segments[:-1], *applied.batch.sealed, applied.head))
@@ -280,7 +283,7 @@ class Sequencer:
             segment.commits.append(key)
             last_id = event_value(commit.events[-1])
         self._head = segment
-        self._claims = claims_of_segment(segment)
+        self._claims = {claim.digest: claim for claim in segment.claims}
         return Snapshot(head.first_index + len(segment), last_id, (segment,))
 
     def _fence(self, cause: Exception) -> None:
@@ -361,19 +364,6 @@ class Sequencer:
             (stale if now - pending.since_ms >= WAIT_S * 1000 else kept).append(pending)
         self._held = deque(kept)
         answer_all([(pending, _unavailable(cause)) for pending in stale])
-
-
-def _known(commit: Commit, first_index: int) -> dict[bytes, KnownClaim]:
-    return {
-        claim.digest: KnownClaim(
-            claim.fingerprint,
-            event_value(commit.events[claim.position]),
-            first_index + claim.position,
-            claim.length,
-            claim.of_call,
-        )
-        for claim in commit.claims
-    }
 
 
 def _unknown(cause: Exception) -> OutcomeUnknown:

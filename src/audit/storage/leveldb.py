@@ -31,7 +31,7 @@ from audit.codec.keys import (
     prefix_of_children,
 )
 from audit.codec.segments import Layout, Segment, decode_directory, encode_chunks, encode_directory
-from audit.codec.terms import topic_of_term
+from audit.codec.terms import TOPIC, topic_of_term
 from audit.model.errors import (
     OutcomeUnknown,
     StoreCorrupt,
@@ -276,7 +276,8 @@ class LevelDBStorage:
         """Add a segment to the counts of its topics, reading those that this commit has not touched yet."""
         with _reading:
             for term, positions in segment.postings.items():
-                topic = topic_of_term(term)
+                # Few terms are topics: most are not worth a call.
+                topic = topic_of_term(term) if term[0] == TOPIC[0] else None
                 if topic is None:
                     continue
                 known = counts.get(topic) or self._counts.get(topic) or self._read_count(topic)
