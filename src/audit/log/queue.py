@@ -129,6 +129,11 @@ class AppendQueue:
                     self._enter(pending)
             return taken
 
+    @property
+    def waiting(self) -> bool:
+        """Whether `take` would return without waiting."""
+        return bool(self._inside)
+
     def take_all(self) -> list[Pending]:
         """Return every call that waits, inside or outside, without waiting for any."""
         with self._lock:

@@ -83,6 +83,7 @@ class Sequencer:
         self.first_id = first_id_of(storage)
         """Id of the oldest event; None while there is none."""
         self._held: deque[Pending] = deque()
+        self._untold: list[Answer] = []
         self._fenced_by: Exception | None = None
         self._attempts = 0
         self._guard = ClockGuard(clock, self.snapshot.last_id, accepted=accept_clock)
@@ -154,7 +155,9 @@ class Sequencer:
             taken = [pending for pending in taken if not pending.future.cancelled()]
             if taken:
                 self._commit(taken)
-            elif self._queue.closed and not self._held:
+            if not self._queue.waiting:
+                self._tell()
+            if not taken and self._queue.closed and not self._held:
                 return
 
     def _commit(self, taken: list[Pending]) -> None:
@@ -165,6 +168,7 @@ class Sequencer:
             filling, slots = self._fill(taken, answers)
         except Exception as error:  # noqa: BLE001 - nothing was written, and the writer must outlive whatever it was
             told = error if isinstance(error, AuditError) else _unavailable(error)
+            self._tell()
             answer_all([(pending, told) for pending in taken])
             return
         numbered: Receipts = []
@@ -184,6 +188,7 @@ class Sequencer:
                     # Only what has new events is in doubt; old receipts stay true.
                     new = isinstance(places, range) or any(isinstance(place, int) for place in places)
                     answers.append((pending, unknown if new else _receipts(places, [])))
+                self._tell()
                 answer_all(answers)
                 self._fence(unknown)
                 return
@@ -192,6 +197,16 @@ class Sequencer:
             self.meters.committed(done.events, perf_counter() - began)
         for pending, places in slots:
             answers.append((pending, _receipts(places, numbered)))
+        self._tell()
+        self._untold = answers
+
+    def _tell(self) -> None:
+        """Answer the callers of the last commit, if that is still to be done.
+
+        While calls wait it is done when the next commit is about to be written: callers then go on while the disk
+        works. Told any earlier they would contend with the writer for the interpreter, and wait for the disk after.
+        """
+        answers, self._untold = self._untold, []
         answer_all(answers)
 
     def _fill(self, taken: list[Pending], answers: list[Answer]) -> tuple[Filling, list[tuple[Pending, Slots]]]:
@@ -220,7 +235,7 @@ class Sequencer:
         before = self.snapshot
         applied = apply_commit(self._head, commit, self._layout)
         began = perf_counter()
-        self._handle.writable.append(applied.batch)
+        self._handle.writable.append(applied.batch._replace(ready=self._tell))
         self.meters.write_s.observe(perf_counter() - began)
         self._head = applied.head
         if applied.batch.sealed:

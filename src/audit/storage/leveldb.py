@@ -206,6 +206,7 @@ class LevelDBStorage:
                     if batch.head is not None:
                         key = commit_key(batch.head.events[0])
                         puts.put(key, encode_commit(key, batch.head))
+                    batch.ready()
             except (plyvel.Error, OSError) as error:
                 raise OutcomeUnknown(f"the write failed, its outcome is not known: {_text(error)}") from error
             self._counts.update(counts)

@@ -38,6 +38,10 @@ class StoreMeta(msgspec.Struct, frozen=True, kw_only=True):
     layout: Layout
 
 
+def _nothing() -> None:
+    pass
+
+
 class Batch(NamedTuple):
     """One commit, applied: what must become durable together.
 
@@ -45,11 +49,14 @@ class Batch(NamedTuple):
         sealed: Segments that it filled, oldest first.
         head: The events that it left unsealed, or None.
         dropped: Keys of earlier commits whose events are in `sealed`.
+        ready: Called when all is put together, right before it is written: nothing else may wait for it, as a storage
+            need not call it, or may do so twice.
     """
 
     sealed: Sequence[Segment]
     head: Commit | None
     dropped: Sequence[bytes]
+    ready: Callable[[], None] = _nothing
 
 
 class Head(NamedTuple):

@@ -78,7 +78,7 @@ class Faults:
             self._error = error or _disk_error
 
     def pause_append(self, nth: int) -> Pause:
-        """Have an append stand still, before anything happens; `nth` as of `fail_append`."""
+        """Have an append stand still, before anything is written; `nth` as of `fail_append`."""
         pause = Pause()
         with self._lock:
             self._pauses[self._appends + nth] = pause
@@ -120,6 +120,7 @@ class Faults:
             pause = self._pauses.pop(self._appends, None)
             persisted = self._failures.pop(self._appends, None)
         if pause is not None:
+            batch.ready()
             pause.hold()
         if persisted is not False:
             storage.append(batch)
