@@ -11,7 +11,7 @@ from audit.model.event import OUTCOMES
 from audit.model.ids import MAX_VALUE
 from audit.model.topic import MAX_SEGMENT_BYTES, Topic
 
-__all__ = ["HOSTILE", "ids", "json_values", "names", "new_events", "segments", "topics"]
+__all__ = ["HOSTILE", "ids", "json_values", "moments", "names", "new_events", "segments", "topics"]
 
 HOSTILE: Final = (
     ',"salt":"',
@@ -52,7 +52,7 @@ json_values: Final = st.recursive(
     max_leaves=8,
 )
 _zones: Final = st.one_of(st.just(UTC), st.integers(-14 * 60, 14 * 60).map(lambda m: timezone(timedelta(minutes=m))))
-_moments: Final = st.datetimes(datetime(2, 1, 1), datetime(9998, 1, 1), timezones=_zones)  # noqa: DTZ001 - given one
+moments: Final = st.datetimes(datetime(2, 1, 1), datetime(9998, 1, 1), timezones=_zones)  # noqa: DTZ001 - given one
 _contexts: Final = st.dictionaries(
     st.one_of(st.just("request_id"), names), st.text(names.map(lambda t: t[0]), max_size=9), max_size=3
 )
@@ -61,7 +61,7 @@ new_events: Final = st.builds(
     NewEvent,
     topics=st.lists(topics, min_size=1, max_size=3),
     action=st.none() | names,
-    occurred_at=st.none() | _moments,
+    occurred_at=st.none() | moments,
     actor=st.none() | st.builds(Actor, type=names, id=names, name=st.none() | names),
     targets=st.lists(st.builds(Target, type=names, id=names), max_size=3),
     outcome=st.none() | st.sampled_from(sorted(OUTCOMES)),

@@ -100,7 +100,11 @@ def decode_name_cursor(token: object, digest: bytes) -> str:
         raise CursorInvalid("cursor", f"{str(token)[:40]!r} is no cursor, or damaged")
     if form[:_DIGEST_BYTES] != digest:
         raise CursorInvalid("cursor", "was made for another store, query or order")
-    return form[_DIGEST_BYTES:].decode()
+    try:
+        return form[_DIGEST_BYTES:].decode()
+    except UnicodeDecodeError as error:
+        # The checksum is no secret: somebody made this one up.
+        raise CursorInvalid("cursor", f"{str(token)[:40]!r} is no cursor") from error
 
 
 def _unwrap(token: object) -> bytes:

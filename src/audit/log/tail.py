@@ -131,6 +131,11 @@ class TailCore:
         return self._digest
 
     @property
+    def exhausted(self) -> bool:
+        """Whether no event can follow: the next step is the end."""
+        return self._ended is not None or self._left == 0 or self._span.empty
+
+    @property
     def live(self) -> bool:
         """Whether nothing but the next commit decides what it tells next: any tail of its query would tell the same."""
         return (

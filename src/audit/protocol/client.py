@@ -93,11 +93,14 @@ class ClientSession:
                 # A later server may tell more than this client knows of.
                 return None if kind is None else Note(envelope.method, decode_contents(envelope.params, kind))
             error = decode_contents(envelope.error, WireError) if bytes(envelope.error) else None
-            if bytes(envelope.id) in {b"", b"null"}:
-                raise ProtocolViolation(f"the server refuses what it was sent: {error and error.message}")
-            request = request_id(envelope)
-        except (msgspec.DecodeError, InvalidParameter, UnicodeDecodeError) as problem:
+            request = None if bytes(envelope.id) == b"null" else request_id(envelope)
+        except (msgspec.DecodeError, InvalidParameter, ProtocolViolation, UnicodeDecodeError) as problem:
             raise ProtocolViolation(f"the server sent what is no message: {problem}") from problem
+        if error is None and not bytes(envelope.result):
+            raise ProtocolViolation("the server sent what has no method, no result and no error")
+        if request is None:
+            what = "the server sent a result without an id" if error is None else f"the server refuses: {error.message}"
+            raise ProtocolViolation(what)
         if not isinstance(request, int) or request not in self._waiting:
             return None
         self._waiting.discard(request)

@@ -67,6 +67,6 @@ def from_wire(error: WireError) -> AuditError:
     """Return the error that the other side raised; one with an unknown code is a plain `AuditError`."""
     entry = _BY_CODE.get(error.data.code) or _BY_NUMBER.get(error.code) or _INTERNAL
     if issubclass(entry.kind, (InvalidParameter, errors.Conflict)):
-        parameter = error.data.parameter or "params"
+        parameter = "params" if error.data.parameter is None else error.data.parameter
         return entry.kind(parameter, error.message.removeprefix(f"{parameter}: "))
     return entry.kind(error.message)

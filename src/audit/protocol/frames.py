@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import msgspec
 
@@ -14,10 +14,12 @@ from audit.protocol.messages import EndNote, WireError
 
 __all__ = [
     "Envelope",
+    "Request",
     "RequestId",
     "batch_tail",
     "decode_contents",
     "decode_envelope",
+    "decode_request",
     "encode",
     "encode_batch",
     "encode_end",
@@ -26,17 +28,19 @@ __all__ = [
     "encode_page",
     "encode_request",
     "encode_result",
+    "find_id",
     "request_id",
 ]
 
 RequestId = int | str
+E = TypeVar("E", "Envelope", "Request")
 
 _ABSENT: Final = msgspec.Raw(b"")
 _NO_MEMBERS: Final = msgspec.Raw(b"{}")
 
 
 class Envelope(msgspec.Struct, gc=False):
-    """Any JSON-RPC message, its contents not looked at yet; an absent member is an empty `Raw`."""
+    """What a server sends, its contents not looked at yet; an absent member is an empty `Raw`."""
 
     jsonrpc: str = ""
     id: msgspec.Raw = _ABSENT
@@ -46,38 +50,82 @@ class Envelope(msgspec.Struct, gc=False):
     error: msgspec.Raw = _ABSENT
 
 
+class Request(msgspec.Struct, gc=False, forbid_unknown_fields=True):
+    """What a client sends, its contents not looked at yet. A misspelt `params` must not pass for none."""
+
+    jsonrpc: str = ""
+    id: msgspec.Raw = _ABSENT
+    method: str | None = None
+    params: msgspec.Raw = _NO_MEMBERS
+
+
+class _Identified(msgspec.Struct, gc=False):
+    id: msgspec.Raw = _ABSENT
+
+
 _envelopes: Final = msgspec.json.Decoder(Envelope)
+_requests: Final = msgspec.json.Decoder(Request)
+_identified: Final = msgspec.json.Decoder(_Identified)
 _ids: Final = msgspec.json.Decoder(int | str)
 _encoder: Final = msgspec.json.Encoder()
 _decoders: Final[dict[Any, msgspec.json.Decoder[Any]]] = {}
 _PLACE: Final = re.compile(r" - at `\$\.?(?P<path>[^`]*)`$")
-_MEMBER: Final = re.compile(r"^Object (?:contains )?(?P<what>missing required|unknown) field `(?P<name>.*)`$")
+_MEMBER: Final = re.compile(
+    r"^Object (?:contains )?(?P<what>missing required|unknown) field `(?P<name>.*)`$", re.DOTALL
+)
+_TOO_DEEP: Final = "JSON is nested too deeply"
+_TOLD: Final = 200
+"""Characters of a path, and of a problem, that an error repeats: both may hold what a peer sent, of any length."""
 
 encode: Final = _encoder.encode
 """Encode any struct of `messages`."""
 
 
 def decode_envelope(data: bytes) -> Envelope:
-    """Return a message's outer members.
+    """Return the outer members of what a server sent; errors as of `decode_request`."""
+    return _decode(data, _envelopes)
+
+
+def decode_request(data: bytes) -> Request:
+    """Return the outer members of what a client sent.
 
     Raises:
         msgspec.DecodeError: it is no JSON, or nested so deeply that nobody reads it.
+        UnicodeDecodeError: it is not in UTF-8.
         ProtocolViolation: it is JSON, but no message of JSON-RPC 2.0.
     """
+    return _decode(data, _requests)
+
+
+def _decode(data: bytes, decoder: msgspec.json.Decoder[E]) -> E:
     try:
-        envelope = _envelopes.decode(data)
+        envelope = decoder.decode(data)
     except msgspec.ValidationError as error:
         if data.lstrip(b" \t\r\n").startswith(b"["):
             raise ProtocolViolation("batches are not taken: send many events in one events.append") from error
-        raise ProtocolViolation(f"no message of JSON-RPC 2.0: {_problem(error)[1]}") from error
+        raise ProtocolViolation(f"no message of JSON-RPC 2.0: {': '.join(filter(None, _problem(error)))}") from error
     except RecursionError as error:
-        raise msgspec.DecodeError("JSON is nested too deeply") from error
+        raise msgspec.DecodeError(_TOO_DEEP) from error
     if envelope.jsonrpc != "2.0":
         raise ProtocolViolation('jsonrpc must be "2.0"')
     return envelope
 
 
-def request_id(envelope: Envelope) -> RequestId | None:
+def find_id(data: bytes) -> RequestId | None:
+    """Return the id of JSON that is no message, so that the answer can carry it; None: there is none.
+
+    Raises:
+        msgspec.DecodeError, UnicodeDecodeError: it is no JSON beyond the place where it was found to be no message.
+    """
+    try:
+        return request_id(_identified.decode(data))
+    except (msgspec.ValidationError, ProtocolViolation):
+        return None
+    except RecursionError as error:
+        raise msgspec.DecodeError(_TOO_DEEP) from error
+
+
+def request_id(envelope: Envelope | Request | _Identified) -> RequestId | None:
     """Return a message's id; None: it has none, and is a notification.
 
     Raises:
@@ -90,7 +138,7 @@ def request_id(envelope: Envelope) -> RequestId | None:
         raise ProtocolViolation(f"an id must have at most {MAX_ID_BYTES} bytes, has {len(raw)}")
     try:
         found: RequestId = _ids.decode(raw)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise ProtocolViolation("an id must be a string or an integer") from error
     return found
 
@@ -100,6 +148,7 @@ def decode_contents(raw: msgspec.Raw | bytes, kind: Any) -> Any:
 
     Raises:
         InvalidParameter: they are not of this type; the parameter is named by its path.
+        UnicodeDecodeError: they are not in UTF-8.
     """
     decoder = _decoders.get(kind)
     if decoder is None:
@@ -122,8 +171,8 @@ def _problem(error: Exception) -> tuple[str, str]:
     member = _MEMBER.match(problem)
     if member:
         path = f"{path}.{member['name']}" if path else member["name"]
-        return path, "is missing" if member["what"] == "missing required" else "is unknown"
-    return path, problem[:1].lower() + problem[1:]
+        problem = "is missing" if member["what"] == "missing required" else "is unknown"
+    return path[:_TOLD], problem[:1].lower() + problem[1:_TOLD]
 
 
 def encode_request(method: str, request: RequestId | None, params: Any) -> bytes:

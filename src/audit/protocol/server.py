@@ -1,7 +1,8 @@
 """The server's side of one connection: which requests are in flight, which subscriptions there are, and their credit.
 
-No I/O: `receive` takes a frame and says what it means; the other methods return the frame to send. A subscription's
-result precedes its first notification, and none follows its end, whatever order the caller's tasks run in.
+No I/O: `receive` takes a frame and says what it means; the other methods return the frame to send. Invariant: they make
+none of a subscription before the one with its result (`subscribed`), none after `end` or `cancel`, and no batch beyond
+its credit; a caller that asks for one has a defect, and gets `ProtocolViolation`.
 """
 
 from __future__ import annotations
@@ -13,16 +14,17 @@ import msgspec
 from audit.model.errors import AuditError, InvalidParameter, MethodNotFound, NotFound, Overloaded, ProtocolViolation
 from audit.protocol.errors import to_wire
 from audit.protocol.frames import (
-    Envelope,
+    Request,
     RequestId,
     decode_contents,
-    decode_envelope,
+    decode_request,
     encode,
     encode_batch,
     encode_end,
     encode_failure,
     encode_note,
     encode_result,
+    find_id,
     request_id,
 )
 from audit.protocol.limits import CloseCode, Limits
@@ -39,6 +41,10 @@ from audit.protocol.messages import (
 __all__ = ["Broken", "Call", "CreditGranted", "Refused", "ServerSession"]
 
 _NOT_JSON: Final = -32700
+_NAME_DIGITS: Final = 18
+"""Of a subscription's name; no connection lives to see more."""
+_REASON_BYTES: Final = 120
+"""Of the 123 that RFC 6455 leaves for a close frame's reason."""
 
 
 class Call(NamedTuple):
@@ -76,6 +82,7 @@ class ServerSession:
         self._limits = limits
         self._in_flight: set[RequestId] = set()
         self._credit: dict[str, int] = {}
+        self._unannounced: set[str] = set()
         self._opened = 0
 
     @property
@@ -93,28 +100,29 @@ class ServerSession:
         if not text:
             return Broken(None, CloseCode.BAD_FRAME, "frames must be text")
         try:
-            envelope = decode_envelope(data)
-        except ProtocolViolation as error:
-            return Refused(encode_failure(None, to_wire(error)))
+            return self._message(data)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             data_of = WireErrorData(code="parse_error", retryable=False)
             told = WireError(code=_NOT_JSON, message=f"no JSON: {error}", data=data_of)
             return Broken(encode_failure(None, told), CloseCode.BAD_FRAME, "no JSON")
-        try:
-            request = request_id(envelope)
-        except ProtocolViolation as error:
-            return Refused(encode_failure(None, to_wire(error)))
-        try:
-            return self._request(envelope, request)
-        except (AuditError, UnicodeDecodeError) as error:
-            return self._refuse(envelope, request, error)
 
-    def _request(self, envelope: Envelope, request: RequestId | None) -> Call | CreditGranted | Refused | None:
+    def _message(self, data: bytes) -> Call | CreditGranted | Refused | Broken | None:
+        request: RequestId | None = None
+        try:
+            envelope = decode_request(data)
+            request = request_id(envelope)
+            if request is None and envelope.method in CLIENT_NOTIFICATIONS:
+                return self._notified(envelope)
+            return self._call(envelope, request)
+        except AuditError as error:
+            return self._refused(find_id(data) if request is None else request, error)
+
+    def _call(self, envelope: Request, request: RequestId | None) -> Call:
         name = envelope.method
         if name is None:
-            raise ProtocolViolation("method is missing: the server asks nothing, so there is nothing to answer")
+            raise ProtocolViolation("method is missing")
         if name in CLIENT_NOTIFICATIONS:
-            return self._notified(request, decode_contents(envelope.params, CLIENT_NOTIFICATIONS[name]))
+            raise ProtocolViolation(f"{name} is a notification: send it without an id")
         method = METHODS.get(name)
         if method is None:
             raise MethodNotFound(f"no method {name[:80]!r}")
@@ -124,37 +132,44 @@ class ServerSession:
             raise ProtocolViolation(f"a request with the id {request!r} is in flight already")
         if len(self._in_flight) >= self._limits.requests:
             raise Overloaded(f"{len(self._in_flight)} requests of this connection are in flight already")
-        params = decode_contents(envelope.params, method.params)
+        try:
+            params = decode_contents(envelope.params, method.params)
+        except UnicodeDecodeError as error:
+            raise InvalidParameter("params", "must be valid UTF-8") from error
         self._in_flight.add(request)
         return Call(request, name, params)
 
-    def _refuse(self, envelope: Envelope, request: RequestId | None, error: Exception) -> Refused | Broken:
-        if isinstance(error, UnicodeDecodeError):
-            error = InvalidParameter("params", "must be valid UTF-8")
-        if request is None and envelope.method in CLIENT_NOTIFICATIONS:
-            # Nobody waits for an answer, and a count that only one side believes in would stall the other.
-            return Broken(None, CloseCode.BAD_FRAME, str(error)[:120])
-        return Refused(encode_failure(request, to_wire(error)))
+    def _refused(self, request: RequestId | None, error: AuditError) -> Refused:
+        # An error with the id of another request would be taken for that one's answer.
+        told = None if request in self._in_flight else request
+        return Refused(encode_failure(told, to_wire(error)))
 
-    def _notified(self, request: RequestId | None, note: CreditNote) -> CreditGranted | Refused | None:
-        granted: CreditGranted | None = None
+    def _notified(self, envelope: Request) -> CreditGranted | Broken | None:
+        try:
+            return self._granted(decode_contents(envelope.params, CreditNote))
+        except (AuditError, UnicodeDecodeError) as error:
+            # Nobody waits for an answer, and a count that only one side believes in would stall the other.
+            reason = str(error).encode(errors="replace")[:_REASON_BYTES].decode(errors="ignore")
+            return Broken(None, CloseCode.BAD_FRAME, reason)
+
+    def _granted(self, note: CreditNote) -> CreditGranted | None:
         if note.events < 0:
             raise InvalidParameter("events", f"must be at least 0, got {note.events}")
-        # One that has ended meanwhile is no mistake: its end and this grant crossed.
-        if note.subscription in self._credit:
-            self._grant(note.subscription, note.events)
-            granted = CreditGranted(note.subscription)
-        elif request is not None:
-            raise NotFound(f"no subscription {note.subscription[:40]!r} on this connection")
-        if request is not None:
-            return Refused(encode_result(request, b"{}"))
-        return granted
-
-    def _grant(self, subscription: str, events: int) -> None:
-        credit = self._credit[subscription] + events
+        credit = self._credit.get(note.subscription)
+        if credit is None:
+            if not self._was_opened(note.subscription):
+                raise _no_subscription(note.subscription)
+            # It has ended: its end and this grant crossed, which is no mistake.
+            return None
+        credit += note.events
         if credit > self._limits.credit:
             raise InvalidParameter("events", f"brings the credit to {credit}, it must be at most {self._limits.credit}")
-        self._credit[subscription] = credit
+        self._credit[note.subscription] = credit
+        return CreditGranted(note.subscription)
+
+    def _was_opened(self, name: str) -> bool:
+        digits = name if len(name) <= _NAME_DIGITS and name.isascii() and name.isdigit() else "0"
+        return name == str(int(digits)) and 1 <= int(digits) <= self._opened
 
     def result(self, request: RequestId, result: bytes) -> bytes:
         """Return the answer to a request, around its encoded result."""
@@ -181,7 +196,13 @@ class ServerSession:
         # Small numbers, counted on each connection: batches are then the same bytes on most of them, and sent as such.
         name = str(self._opened)
         self._credit[name] = credit
+        self._unannounced.add(name)
         return name
+
+    def subscribed(self, request: RequestId, subscription: str) -> bytes:
+        """Return the answer to `events.subscribe`; what else is sent of the subscription follows it."""
+        self._unannounced.discard(subscription)
+        return self.result(request, b'{"subscription":' + encode(subscription) + b"}")
 
     def cancel(self, subscription: str) -> None:
         """Forget a subscription; nothing more may be sent of it.
@@ -190,7 +211,8 @@ class ServerSession:
             NotFound: this connection has no such subscription.
         """
         if self._credit.pop(subscription, None) is None:
-            raise NotFound(f"no subscription {subscription[:40]!r} on this connection")
+            raise _no_subscription(subscription)
+        self._unannounced.discard(subscription)
 
     def is_open(self, subscription: str) -> bool:
         """Whether a subscription has not ended."""
@@ -206,7 +228,8 @@ class ServerSession:
         Raises:
             ProtocolViolation: there is not enough, or the subscription has ended: nothing may be sent.
         """
-        left = self._credit.get(subscription, 0) - events
+        self._check_sendable(subscription)
+        left = self._credit[subscription] - events
         if left < 0:
             raise ProtocolViolation(f"{events} events exceed the credit of subscription {subscription} by {-left}")
         self._credit[subscription] = left
@@ -218,16 +241,22 @@ class ServerSession:
 
     def note(self, method: str, subscription: str, cursor: str) -> bytes:
         """Return the frame of `events.caught_up`, `events.fell_behind` or `events.progress`."""
-        if subscription not in self._credit:
-            raise ProtocolViolation(f"subscription {subscription} has ended")
+        self._check_sendable(subscription)
         return encode_note(method, subscription, cursor)
 
     def end(self, subscription: str, cursor: str, reason: EndReason, error: Exception | None = None) -> bytes:
         """Return the frame that ends a subscription, and forget it."""
-        self.cancel(subscription)
+        self._check_sendable(subscription)
+        del self._credit[subscription]
         told = None if error is None else to_wire(error)
         return encode_end(EndNote(subscription=subscription, cursor=cursor, reason=reason, error=told))
 
-    def subscribed(self, request: RequestId, subscription: str) -> bytes:
-        """Return the answer to `events.subscribe`."""
-        return self.result(request, b'{"subscription":' + encode(subscription) + b"}")
+    def _check_sendable(self, subscription: str) -> None:
+        if subscription not in self._credit:
+            raise ProtocolViolation(f"subscription {subscription} has ended")
+        if subscription in self._unannounced:
+            raise ProtocolViolation(f"subscription {subscription} is not known to the client yet")
+
+
+def _no_subscription(name: str) -> NotFound:
+    return NotFound(f"no subscription {name[:40]!r} on this connection")

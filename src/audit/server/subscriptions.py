@@ -67,7 +67,8 @@ class Subscription:
         while True:
             self._changed.clear()
             credit = self._session.credit(self._name)
-            if not credit and not self._stopping:
+            # An end takes no credit: who was granted no more than the limit would wait for it for ever.
+            if not credit and not self._tail.core.exhausted:
                 await self._changed.wait()
             elif self._link.paused:
                 await self._link.drained()
@@ -81,7 +82,7 @@ class Subscription:
     async def _read(self, credit: int) -> bool:
         """Send the tail's next notice; return whether more may follow."""
         try:
-            # Without credit it is stopping: the tail has nothing to say but its end.
+            # Without credit, the tail has nothing to say but its end.
             notice = await self._tail.read(min(credit, BATCH_EVENTS) or 1, timeout_s=self._context.options.progress_s)
         except AuditError as error:
             _log.warning("a subscription ended: %s", error)

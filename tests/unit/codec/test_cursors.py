@@ -1,6 +1,7 @@
 """Cursors: what went in comes out, for the same store, query and order only."""
 
 import base64
+import hashlib
 import string
 
 import pytest
@@ -100,3 +101,10 @@ def test_cursors_of_the_two_kinds_are_not_mixed_up() -> None:
         decode_cursor(encode_name_cursor(DIGEST, "x" * 42), DIGEST)
     with pytest.raises(CursorInvalid):
         decode_name_cursor(encode_cursor(DIGEST, START), DIGEST)
+
+
+def test_a_made_up_name_that_is_no_text_is_refused() -> None:
+    form = DIGEST + b"\xff"
+    token = base64.urlsafe_b64encode(hashlib.blake2b(form, digest_size=4).digest() + form).rstrip(b"=").decode()
+    with pytest.raises(CursorInvalid, match="is no cursor"):
+        decode_name_cursor(token, DIGEST)

@@ -1,0 +1,169 @@
+"""The client's session: which answers it waits for, what it takes from a server, and how it grants credit."""
+
+import json
+from typing import Any, Final
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from audit.model.errors import NotFound, ProtocolViolation
+from audit.protocol.client import Answer, ClientSession, CreditWindow, Failure, Note, SliceBatch, SlicePage
+from audit.protocol.errors import to_wire
+from audit.protocol.frames import (
+    batch_tail,
+    decode_contents,
+    encode_batch,
+    encode_end,
+    encode_failure,
+    encode_note,
+    encode_page,
+    encode_result,
+)
+from audit.protocol.messages import CaughtUpNote, EndNote, InfoParams, NoResult, SubscribeParams
+
+_ODD: Final = b'{"id":"01JD", "x":1.0,"x":2}'
+"""An event whose text would not survive being decoded and encoded again."""
+
+
+def _asked(session: ClientSession) -> int:
+    number, _ = session.request("server.info", InfoParams())
+    return number
+
+
+def test_requests_are_numbered_and_say_only_what_differs_from_the_defaults() -> None:
+    session = ClientSession()
+    first, frame = session.request("events.subscribe", SubscribeParams(topic=["a"], seek="now"))
+    second, _ = session.request("server.info", InfoParams())
+    assert first != second
+    assert json.loads(frame) == {
+        "jsonrpc": "2.0",
+        "id": first,
+        "method": "events.subscribe",
+        "params": {"topic": ["a"], "seek": "now"},
+    }
+
+
+def test_an_answer_goes_to_its_request_once() -> None:
+    session = ClientSession()
+    first, second = _asked(session), _asked(session)
+    answer = session.receive(encode_result(second, b'{"a":1}'))
+    assert isinstance(answer, Answer)
+    assert (answer.id, bytes(answer.result)) == (second, b'{"a":1}')
+    assert session.receive(encode_result(second, b"{}")) is None
+    failure = session.receive(encode_failure(first, to_wire(NotFound("no event"))))
+    assert isinstance(failure, Failure)
+    assert (failure.id, type(failure.error), str(failure.error)) == (first, NotFound, "no event")
+
+
+def test_an_answer_that_nobody_waits_for_is_dropped() -> None:
+    session = ClientSession()
+    forgotten = _asked(session)
+    session.forget(forgotten)
+    session.forget(forgotten)
+    for request in (forgotten, 99, "x"):
+        assert session.receive(encode_result(request, b"{}")) is None
+
+
+def test_events_are_kept_as_they_came() -> None:
+    session = ClientSession()
+    note = session.receive(encode_batch("1", batch_tail([_ODD, _ODD], "c")))
+    assert isinstance(note, Note)
+    assert isinstance(note.params, SliceBatch)
+    assert (note.method, note.params.subscription, note.params.cursor) == ("events.batch", "1", "c")
+    assert [bytes(event) for event in note.params.events] == [_ODD, _ODD]
+    answer = session.receive(encode_result(_asked(session), encode_page([_ODD], "c", has_more=True)))
+    assert isinstance(answer, Answer)
+    page = decode_contents(answer.result, SlicePage)
+    assert [bytes(event) for event in page.events] == [_ODD]
+
+
+def test_notes_are_structs() -> None:
+    session = ClientSession()
+    assert session.receive(encode_note("events.caught_up", "1", "c")) == Note(
+        "events.caught_up", CaughtUpNote(subscription="1", cursor="c")
+    )
+    end = EndNote(subscription="1", cursor="c", reason="error", error=to_wire(NotFound("gone")))
+    assert session.receive(encode_end(end)) == Note("events.end", end)
+
+
+def test_a_notification_of_a_later_server_is_dropped() -> None:
+    assert ClientSession().receive(b'{"jsonrpc":"2.0","method":"events.mood","params":{"mood":"good"}}') is None
+
+
+def test_members_of_a_later_server_are_ignored() -> None:
+    session = ClientSession()
+    number = _asked(session)
+    answer = session.receive(b'{"jsonrpc":"2.0","id":%d,"trace":"t","result":{"more":1}}' % number)
+    assert isinstance(answer, Answer)
+    assert decode_contents(answer.result, NoResult) == NoResult()
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        b"",
+        b"no",
+        b"[]",
+        b"7",
+        b"{}",
+        b'{"jsonrpc":"1.0","id":1,"result":{}}',
+        b'{"jsonrpc":"2.0","id":1}',
+        b'{"jsonrpc":"2.0","id":1.5,"result":{}}',
+        b'{"jsonrpc":"2.0","id":"\xff","result":{}}',
+        b'{"jsonrpc":"2.0","id":"' + b"x" * 300 + b'","result":{}}',
+        b'{"jsonrpc":"2.0","result":{}}',
+        b'{"jsonrpc":"2.0","id":1,"error":{}}',
+        b'{"jsonrpc":"2.0","id":1,"error":7}',
+        b'{"jsonrpc":"2.0","id":1,"error":{"code":1,"message":"\xff","data":{"code":"x","retryable":false}}}',
+        b'{"jsonrpc":"2.0","method":"\xff"}',
+        b'{"jsonrpc":"2.0","method":"events.batch","params":{"subscription":"1"}}',
+        b'{"jsonrpc":"2.0","method":"events.batch","params":{"subscription":"1","cursor":"c","events":{}}}',
+        b'{"jsonrpc":"2.0","method":"events.end","params":{"subscription":"1","cursor":"c","reason":"bored"}}',
+        b'{"jsonrpc":"2.0","method":"events.caught_up"}',
+        b'{"a":' * 99_999 + b"1" + b"}" * 99_999,
+    ],
+    ids=lambda frame: repr(frame[:60]),
+)
+def test_a_server_that_does_not_speak_the_protocol_is_told_of(frame: bytes) -> None:
+    session = ClientSession()
+    _asked(session)
+    with pytest.raises(ProtocolViolation, match="the server sent"):
+        session.receive(frame)
+
+
+@pytest.mark.parametrize("told", [b'"id":null,', b""])
+def test_an_error_without_an_id_says_that_the_client_is_wrong(told: bytes) -> None:
+    error = encode_failure(None, to_wire(ProtocolViolation("no JSON"))).partition(b'"id":null,')[2]
+    with pytest.raises(ProtocolViolation, match="the server refuses: no JSON"):
+        ClientSession().receive(b'{"jsonrpc":"2.0",' + told + error)
+
+
+def test_a_grant_is_a_notification() -> None:
+    assert json.loads(ClientSession().credit("3", 500)) == {
+        "jsonrpc": "2.0",
+        "method": "subscription.credit",
+        "params": {"subscription": "3", "events": 500},
+    }
+
+
+@given(st.integers(1, 50), st.data())
+def test_a_window_never_grants_beyond_its_size_and_never_dries_up(size: int, data: st.DataObject) -> None:
+    window = CreditWindow(size)
+    credit, waiting = window.events, 0
+    for _ in range(40):
+        sent = data.draw(st.integers(0, credit))
+        credit, waiting = credit - sent, waiting + sent
+        read = data.draw(st.integers(0, waiting))
+        waiting -= read
+        credit += window.consumed(read)
+        # What is granted and what waits to be read are never more than the consumer has room for.
+        assert credit + waiting <= size
+        # A consumer that has read all it got is sent more.
+        assert waiting or credit
+
+
+def test_a_window_is_refilled_in_halves() -> None:
+    window = CreditWindow(10)
+    grants: list[Any] = [window.consumed(1) for _ in range(10)]
+    assert grants == [0, 0, 0, 0, 5, 0, 0, 0, 0, 5]
