@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help venv check lint format types imports test coverage bench demo build clean
+.PHONY: help venv check lint format types imports test coverage bench demo proto build clean
 
 help: ## List the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -47,6 +47,9 @@ bench: $(STAMP) ## Run the benchmarks
 
 demo: $(STAMP) ## Walk through the command line on a store of its own
 	PATH="$(CURDIR)/$(BIN):$$PATH" sh docs/demo.sh
+
+proto: $(STAMP) ## Write the schemas and the AsyncAPI document of the wire anew, from the code
+	$(BIN)/python proto/generate.py
 
 build: $(STAMP) ## Build the wheel and the source archive into dist/
 	$(BIN)/python -m build

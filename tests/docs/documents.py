@@ -27,8 +27,8 @@ class Block(NamedTuple):
 
 
 def documents() -> list[Path]:
-    """Return the documents for people: those at the top, and everything under docs."""
-    return [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
+    """Return the documents for people: those at the top, and everything under docs and proto."""
+    return [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md")), *sorted((ROOT / "proto").rglob("*.md"))]
 
 
 def blocks(language: str) -> Iterator[Block]:
