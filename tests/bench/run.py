@@ -5,20 +5,25 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import resource
 import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from pathlib import Path
+from typing import TypeVar
+
+import uvloop
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from audit import Audit
-from tests.bench import appends, machine, reads
+from tests.bench import appends, machine, reads, sockets
 from tests.bench.workload import DENSE, SPARSE
 
 RUNS = 5
+T = TypeVar("T")
 
 
 def main() -> None:
@@ -26,11 +31,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Benchmarks of the embedded log on this machine.")
     parser.add_argument("--events", type=int, default=1_000_000, help="events of the store that is read")
     parser.add_argument("--memory", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--only", choices=["appends", "reads", "sockets"], help="just these rows")
     parser.add_argument("--json", type=Path, help="also write the rows to this file")
     options = parser.parse_args()
     if options.memory is not None:
         print(json.dumps(memory(options.memory)))
         return
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     print(f"median of {RUNS} runs (least - most)\nbefore: {machine.describe()}\n")
     rows: list[dict[str, object]] = []
 
@@ -41,12 +49,21 @@ def main() -> None:
         print(f"{name:<78} {statistics.median(runs):>9,.0f} {unit:<8} ({low:,.0f} - {high:,.0f})", flush=True)
 
     with tempfile.TemporaryDirectory(prefix="bench-", dir=Path.cwd()) as directory:
-        bench_appends(row, Path(directory))
+        only = options.only
+        if only in {None, "appends"}:
+            bench_appends(row, Path(directory))
+        if only == "appends":
+            return
         store = Path(directory) / "store"
         appends.fill(store, options.events)
         size = sum(file.stat().st_size for file in (store / "log").iterdir())
         print(f"\nstore of {options.events:,} events: {size / options.events:.0f} bytes on disk an event")
-        bench_reads(row, store)
+        if only in {None, "reads"}:
+            bench_reads(row, store)
+        if only in {None, "sockets"}:
+            bench_sockets(row, Path(directory), store)
+        if only is not None:
+            return
         told = subprocess.run(
             [sys.executable, __file__, "--memory", str(store)], check=True, capture_output=True, text=True
         )
@@ -105,6 +122,39 @@ def bench_reads(row: Callable[[str, str, Callable[[int], float]], None], store: 
                 row(title, "pages/s", lambda n, log=log, q=query: reads.random_pages(log, 1.5, n, **q))  # type: ignore[misc]
             title = "replay of the topic with 50 %, pages of 1,000"
             row(title, "events/s", lambda _, log=log: reads.replay(log, topic=DENSE))  # type: ignore[misc]
+
+
+def bench_sockets(row: Callable[[str, str, Callable[[int], float]], None], directory: Path, store: Path) -> None:
+    """The same over WebSocket, through our client, and fan-out."""
+    print("\nover a socket: a server in its own process")
+    with sockets.served(directory / "served") as url:
+        row("append, one at a time", "events/s", lambda _: run(sockets.append_each(url, 1, 2_000)))
+        cuts = statistics.quantiles(run(sockets.append_latency(url, 3_000)), n=100)
+        for cut in (50, 99):
+            row(f"append, one at a time: p{cut}", "µs", lambda _, c=cut: cuts[c - 1] * 1e3)  # type: ignore[misc]
+        row("append, 100 connections, one event each", "events/s", lambda _: run(sockets.append_each(url, 100, 10_000)))
+        for size, calls, count in ((100, 8, 50_000), (1_000, 4, 100_000)):
+            row(
+                f"append, {size:,} events a call, {calls} calls at once",
+                "events/s",
+                lambda _, s=size, c=calls, n=count: run(sockets.append_calls(url, s, c, n)),  # type: ignore[misc]
+            )
+        for subscribers, count in ((1, 100_000), (100, 20_000)):
+            title = f"live tail, {subscribers} subscriber{'s'[: subscribers - 1]}, unpaced"
+            row(title, "events/s", lambda _, s=subscribers, c=count: run(sockets.live_tail(url, s, c)))  # type: ignore[misc]
+        for subscribers, stalled, rate in ((100, 0, 50), (1_000, 0, 10), (1_000, 20, 10)):
+            title = f"live tail, {subscribers:,} subscribers, {stalled} of them stalled, {rate} events/s"
+            runs = [run(sockets.paced(url, subscribers, stalled, rate, 4.0)) for _ in range(RUNS)]
+            for cut in ("p50", "p99"):
+                row(f"{title}: {cut}", "µs", lambda n, c=cut, r=runs: r[n][c] * 1e3)  # type: ignore[misc]
+    with sockets.served(store) as url:
+        row("random pages of 100 decoded events", "pages/s", lambda n: run(sockets.random_pages(url, 1.5, n)))
+        row("replay of the topic with 50 %, decoded", "events/s", lambda _: run(sockets.replay(url)))
+
+
+def run(work: Coroutine[None, None, T]) -> T:
+    """Run a client's work on the loop that most who care for speed use."""
+    return uvloop.run(work)
 
 
 def memory(store: Path) -> dict[str, float]:
