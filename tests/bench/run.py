@@ -130,8 +130,8 @@ def bench_sockets(row: Callable[[str, str, Callable[[int], float]], None], direc
     with sockets.served(directory / "served") as url:
         row("append, one at a time", "events/s", lambda _: run(sockets.append_each(url, 1, 2_000)))
         cuts = statistics.quantiles(run(sockets.append_latency(url, 3_000)), n=100)
-        for cut in (50, 99):
-            row(f"append, one at a time: p{cut}", "µs", lambda _, c=cut: cuts[c - 1] * 1e3)  # type: ignore[misc]
+        for percent in (50, 99):
+            row(f"append, one at a time: p{percent}", "µs", lambda _, p=percent: cuts[p - 1] * 1e3)  # type: ignore[misc]
         row("append, 100 connections, one event each", "events/s", lambda _: run(sockets.append_each(url, 100, 10_000)))
         for size, calls, count in ((100, 8, 50_000), (1_000, 4, 100_000)):
             row(
