@@ -1,10 +1,19 @@
 #!/bin/sh
-# A walk through the command line: `make demo`. The store it makes is removed at the end.
+# A walk through the command line and the server: `make demo`. The store it makes is removed at the end.
 set -eu
 
 cd "$(dirname "$0")/.."
 store=$(mktemp -d)
-trap 'rm -rf "$store"' EXIT
+started=
+# Ends what was started here, then removes the store.
+finish() {
+    for process in $started; do
+        kill "$process" 2>/dev/null || true
+        wait "$process" 2>/dev/null || true
+    done
+    rm -rf "$store"
+}
+trap finish EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
 
@@ -50,3 +59,62 @@ run get "$id" --pretty
 echo
 echo 'Every record of the store, verified:'
 run fsck --format table
+
+# Print the command, then run it beside this script, its output in a file of that name.
+beside() {
+    name=$1
+    shift
+    printf '\n$ audit'
+    printf ' %s' "$@"
+    printf ' &\n'
+    audit "$@" >"$store/$name" 2>"$store/$name.log" &
+    started="$! $started"
+}
+
+# Wait until the file of that name has so many lines.
+lines() {
+    tries=0
+    until [ "$(cat "$store/$1" 2>/dev/null | wc -l)" -ge "$2" ]; do
+        tries=$((tries + 1))
+        if [ "$tries" -gt 300 ]; then
+            cat "$store/$1.log" >&2
+            exit 1
+        fi
+        sleep 0.1
+    done
+}
+
+echo
+echo 'The same store, served:'
+beside serve serve --listen 127.0.0.1:0
+lines serve 1
+http=$(head -n 1 "$store/serve")
+cat "$store/serve"
+unset AUDIT_DATA
+export AUDIT_URL="ws://${http#http://}/rpc"
+printf '\n$ unset AUDIT_DATA; export AUDIT_URL=%s\n' "$AUDIT_URL"
+run info --format table
+
+echo
+echo 'What goes over the wire, by a client of thirty lines (docs/exchange.py):'
+printf '\n$ python docs/exchange.py %s\n' "$AUDIT_URL"
+python docs/exchange.py "$AUDIT_URL"
+
+echo
+echo 'A tail, and an append through the server:'
+beside tail tail -f --topic node --seek now --cursor-file "$store/cursor"
+# It has its place in the log once that is written.
+lines cursor 1
+run append --topic node/connection --action connection.closed --actor user:u-7:Ada --outcome success
+lines tail 1
+echo
+echo 'The tail printed:'
+cat "$store/tail"
+
+if command -v curl >/dev/null; then
+    echo
+    echo 'And over plain HTTP:'
+    printf '\n$ curl %s\n' "'$http/v1/events?topic=node&order=desc&limit=1'"
+    curl -sS "$http/v1/events?topic=node&order=desc&limit=1"
+    echo
+fi

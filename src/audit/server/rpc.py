@@ -35,13 +35,15 @@ class Rpc:
         if not origin_allowed(scope, context.options):
             await _refuse(send, HTTPStatus.FORBIDDEN, "this page's origin may not connect")
             return
-        if SUBPROTOCOL not in scope["subprotocols"]:
+        offered = scope["subprotocols"]
+        # A tool for people (`python -m websockets`) offers none, and is let talk; one that offers others is mistaken.
+        if offered and SUBPROTOCOL not in offered:
             await _refuse(send, HTTPStatus.BAD_REQUEST, f"the WebSocket subprotocol must be {SUBPROTOCOL}")
             return
         if context.stopping.is_set():
             await _refuse(send, HTTPStatus.SERVICE_UNAVAILABLE, "the server is stopping")
             return
-        await send({"type": "websocket.accept", "subprotocol": SUBPROTOCOL})
+        await send({"type": "websocket.accept", "subprotocol": SUBPROTOCOL if offered else None})
         code, reason = await self._serve(scope, receive)
         # A peer that left first is told nothing, by uvicorn.
         await send({"type": "websocket.close", "code": code, "reason": _short(reason)})
