@@ -2,7 +2,9 @@
 
 import asyncio
 import json
+import ssl
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -236,6 +238,61 @@ async def test_server_that_says_nothing_is_given_up_in_time() -> None:
     async with scripted(silent) as url:
         with pytest.raises(Unavailable, match="does not answer"):
             await connect(url, open_timeout_s=0.05)
+
+
+async def test_nobody_there_is_told_with_the_reason(tmp_path: Path) -> None:
+    with pytest.raises(Unavailable, match=r"^can't connect to ws://127\.0\.0\.1:1/rpc: Connection refused$"):
+        await connect("ws://127.0.0.1:1")
+    with pytest.raises(Unavailable, match=r"socket: No such file or directory$"):
+        await connect(f"unix:{tmp_path}/socket")
+
+
+@pytest.mark.parametrize("proxy", ["nonsense", "gopher://h:1"])
+async def test_bad_proxy_is_named(proxy: str) -> None:
+    with pytest.raises(InvalidParameter) as refused:
+        await connect("ws://127.0.0.1:1", proxy=proxy)
+    assert refused.value.parameter == "proxy"
+
+
+async def test_certificates_without_tls_are_named() -> None:
+    with pytest.raises(InvalidParameter) as refused:
+        await connect("ws://127.0.0.1:1", ssl=ssl.create_default_context())
+    assert refused.value.parameter == "ssl"
+
+
+async def test_connecting_that_is_cancelled_leaves_nothing() -> None:
+    asked = asyncio.Event()
+
+    async def silent(socket: ServerConnection) -> None:
+        await socket.recv()
+        asked.set()
+        await socket.wait_closed()
+
+    async with scripted(silent) as url:
+
+        async def open_and_wait() -> None:
+            await connect(url)
+
+        connecting = asyncio.create_task(open_and_wait())
+        await asked.wait()
+        connecting.cancel()
+        await asyncio.wait((connecting,))
+        assert connecting.cancelled()
+        assert not [task for task in asyncio.all_tasks() if task.get_name().startswith("audit client")]
+
+
+async def test_append_that_never_left_is_not_in_doubt() -> None:
+    fake = Fake(answers(None))
+    async with scripted(fake) as url, connect(url, call_timeout_s=0.1) as log:
+        link = log._core._link
+        assert link is not None
+        link.limit(Limits(requests=1))
+        reading = asyncio.create_task(log.list())
+        await fake.arrived.wait()
+        with pytest.raises(Unavailable):
+            await log.append(EVENT)
+        with pytest.raises(Unavailable):
+            await reading
 
 
 async def test_client_gives_up_after_its_time_and_says_why() -> None:

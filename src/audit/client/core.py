@@ -229,10 +229,8 @@ class RemoteCore:
         while True:
             link = await self._connected()
             doubtful_before = trial.doubtful
-            # From here on it may be carried out, whatever becomes of this task.
-            trial.doubtful = trial.writes
             try:
-                return await link.call(method, params)
+                return await link.call(method, params, trial.sent)
             except Lost as error:
                 # The next connection has its own delay.
                 trial.trouble = error
@@ -370,6 +368,10 @@ class _Trial:
         """Whether it may have been written."""
         self.trouble: AuditError | None = None
         self.failures = 0
+
+    def sent(self) -> None:
+        """From here on it may be carried out, whatever becomes of who waits for it."""
+        self.doubtful = self.writes
 
 
 class _Place:

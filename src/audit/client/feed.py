@@ -59,7 +59,8 @@ class Feed:
         """Called when there is something to read."""
         self._window_events = window
         self._window = CreditWindow(window)
-        self._to_grant = 0
+        self.to_grant = 0
+        """Events that the server may be let to send now; `grant` takes them."""
         self._left = query.params.limit
         self._items: deque[Batch | CaughtUp | FellBehind | _Progress] = deque()
         self._buffered = 0
@@ -98,7 +99,7 @@ class Feed:
             return None
         window = min(self._window_events, max_credit)
         self._window = CreditWindow(window)
-        self._to_grant = 0
+        self.to_grant = 0
         return msgspec.structs.replace(
             self.query.params,
             cursor=self.resume_at or self.query.params.cursor,
@@ -150,14 +151,15 @@ class Feed:
             self.on_change()
 
     def close(self) -> None:
-        """End it at once, at what was read: what is buffered is dropped."""
+        """End it at once, at what was read: what is buffered is dropped. One that is read to its end stays as it is."""
+        if self._over is not None and not self._items:
+            return
         cursor = self.cursor
         self._items.clear()
         self._buffered = self._read_of_first = 0
         self._read_up_to = cursor
-        if not isinstance(self._over, End) or self._over.reason != "cancelled":
-            self._over = End(cursor or "", "cancelled")
-            self.on_change()
+        self._over = End(cursor or "", "cancelled")
+        self.on_change()
 
     @property
     def has_events(self) -> bool:
@@ -204,11 +206,11 @@ class Feed:
             self._read_of_first = 0
             self._read_up_to = first.cursor
             self._settle_progress()
-        self._to_grant += self._window.consumed(events)
+        self.to_grant += self._window.consumed(events)
 
     def grant(self) -> int:
         """Return how much more the server may be let to send now, and count it as granted."""
-        events, self._to_grant = self._to_grant, 0
+        events, self.to_grant = self.to_grant, 0
         return events
 
     def _settle_progress(self) -> None:

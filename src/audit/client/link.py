@@ -75,8 +75,13 @@ class Link:
             self._send(frame)
         return request
 
-    async def call(self, method: str, params: Any) -> msgspec.Raw:
+    async def call(self, method: str, params: Any, on_sent: Callable[[], None] = lambda: None) -> msgspec.Raw:
         """Return the result of a request. Cancelling it frees it at once; what it asked for may happen all the same.
+
+        Args:
+            method: Its name.
+            params: Its parameters.
+            on_sent: Called once it may reach the server.
 
         Raises:
             Lost: the connection was lost; whether the request was carried out is not known.
@@ -94,6 +99,8 @@ class Link:
 
         async with self._slots:
             request = self.request(method, params, done)
+            if request in self._waiting:
+                on_sent()
             try:
                 return await answer
             finally:

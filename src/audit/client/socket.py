@@ -5,12 +5,13 @@ An error that is `retryable` may heal by itself; any other is the server's, or t
 
 from __future__ import annotations
 
+import os
 import ssl
 from http import HTTPStatus
 from typing import Any, Final
 
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidMessage, InvalidStatus, InvalidURI
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidMessage, InvalidProxy, InvalidStatus
 from websockets.typing import Subprotocol
 
 from audit.client.address import Address
@@ -69,7 +70,7 @@ async def open_socket(address: Address, options: ClientOptions) -> ClientConnect
             max_size=_MAX_FRAME_BYTES,
             **more,
         )
-    except InvalidURI as error:
+    except (InvalidProxy, ImportError) as error:
         raise InvalidParameter("proxy", str(error)) from error
     except (OSError, EOFError, InvalidHandshake) as error:
         raise _refusal(error, address.shown) from error
@@ -98,8 +99,10 @@ def _refusal(error: Exception, shown: str) -> AuditError:
         return Unavailable(f"can't connect to {shown}: {getattr(error, 'verify_message', '') or error}")
     if isinstance(error, TimeoutError):
         return Unavailable(f"can't connect to {shown}: no answer in time")
-    reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    # asyncio lists the addresses that it tried, each with its reason.
+    reason = str(error)
+    if isinstance(error, OSError) and error.errno is not None:
+        # asyncio's own text has no reason in it, only the address; a failed look-up has no number of the system.
+        reason = os.strerror(error.errno) if error.errno > 0 else str(error.strerror)
     return Unavailable(f"can't connect to {shown}: {reason or type(error).__name__}")
 
 

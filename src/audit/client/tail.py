@@ -71,7 +71,8 @@ class RemoteTail:
         while True:
             event = feed.pop()
             if event is not None:
-                self._core.refill(feed)
+                if feed.to_grant:
+                    self._core.refill(feed)
                 return event
             if isinstance(await self._next(0), End):
                 raise StopAsyncIteration

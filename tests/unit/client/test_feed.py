@@ -132,6 +132,15 @@ def test_error_is_raised_after_what_came_before_each_time_anew() -> None:
     assert raised[0] is not raised[1]
 
 
+def test_closing_what_is_read_to_its_end_changes_nothing() -> None:
+    feed = feed_of()
+    feed.receive(batch(0))
+    feed.finish(End(after(0), "limit"))
+    feed.take(1)
+    feed.close()
+    assert feed.take(1) == End(after(0), "limit")
+
+
 def test_closing_drops_what_is_buffered_and_stays_where_it_was_read() -> None:
     feed = feed_of()
     feed.receive(batch(0, 1))
@@ -224,7 +233,7 @@ class Following(RuleBasedStateMachine):
     @invariant()
     def reader_who_read_everything_can_get_more(self) -> None:
         if self.connected and not self.feed._buffered and not self.credit:
-            assert self.feed._to_grant
+            assert self.feed.to_grant
 
 
 TestFollowing = Following.TestCase
