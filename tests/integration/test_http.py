@@ -301,7 +301,7 @@ async def test_a_peer_that_leaves_amid_its_body_appends_nothing() -> None:
                 b"POST /v1/events HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 99\r\n\r\n["
             )
             await writer.drain()
-        traffic = server._context.traffic
+        traffic = server.traffic
         await until(lambda: traffic.requests.get(("events.append", "disconnected")))
         assert log.info().size == 0
 
@@ -459,7 +459,7 @@ async def test_a_peer_that_does_not_take_its_answer_is_aborted() -> None:
         async with raw(base, receive_buffer=4_096) as (reader, writer):
             writer.transport.pause_reading()  # type: ignore[attr-defined]
             writer.write(b"GET /v1/events HTTP/1.1\r\nhost: x\r\n\r\n")
-            await until(lambda: server._context.traffic.aborted)
+            await until(lambda: server.traffic.aborted)
             await until(lambda: not server._server.server_state.connections)  # type: ignore[union-attr]
             assert not reader.at_eof()
 

@@ -63,6 +63,14 @@ async def test_a_server_is_ready_while_appends_are_taken() -> None:
         assert (closed.status, closed.json["code"]) == (503, "unavailable")
 
 
+async def test_a_server_that_stops_is_not_ready_and_still_lives() -> None:
+    async with served() as (_, base, server):
+        server._context.stopping.set()
+        stopping = await fetch(base, "/readyz")
+        assert (stopping.status, stopping.json["reason"]) == (503, "the server is stopping")
+        assert (await fetch(base, "/healthz")).status == 200
+
+
 async def test_a_full_disk_is_not_ready() -> None:
     class Full(Room):
         def check(self) -> None:

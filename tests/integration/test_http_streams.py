@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from audit import NewEvent
+from audit import NewEvent, Unavailable
+from audit.log.tail import TailCore
 from audit.testing.logs import memory_audit
 from tests.bare import until
 from tests.integration.test_http import EVIL, OK, served
@@ -119,7 +120,7 @@ async def test_a_head_request_opens_no_stream() -> None:
         async with stream(base, method="HEAD") as sse:
             assert sse.status == 200
             assert await sse.rest() == b""
-        await until(lambda: server._context.traffic.streams == 0)
+        await until(lambda: server.traffic.streams == 0)
 
 
 @pytest.mark.parametrize(
@@ -176,7 +177,7 @@ def log_of(log: Any) -> Any:
 
 async def test_a_peer_that_leaves_frees_its_stream_at_once() -> None:
     async with served() as (log, base, server):
-        traffic = server._context.traffic
+        traffic = server.traffic
         async with stream(base) as sse:
             await sse.until("caught_up")
             assert traffic.streams == 1
@@ -193,24 +194,52 @@ async def test_a_peer_that_does_not_read_is_aborted_and_holds_up_nobody() -> Non
             writer.transport.pause_reading()  # type: ignore[attr-defined]
             writer.write(b"GET /v1/events/stream HTTP/1.1\r\nhost: x\r\n\r\n")
             assert len(await sse.events(30)) == 30
-            await until(lambda: server._context.traffic.aborted == 1)
-            await until(lambda: server._context.traffic.streams == 1)
+            await until(lambda: server.traffic.aborted == 1)
+            await until(lambda: server.traffic.streams == 1)
+            # What it did not take was not delivered.
+            assert server.traffic.deliveries < 60
             await log.append(event("a"))
             assert len(await sse.events(1)) == 1
 
 
 async def test_a_slow_peer_gets_everything_however_long_it_takes() -> None:
-    async with served(send_timeout_s=0.2) as (log, base, server):
-        await log.append_many([NewEvent(topics=[("a",)], data="x" * 60_000)] * 20)
+    async with served(send_timeout_s=0.1) as (log, base, server):
+        await log.append_many([NewEvent(topics=[("a",)], data="x" * 60_000)] * 15)
         async with raw(base, receive_buffer=4_096) as (reader, writer):
-            writer.write(b"GET /v1/events/stream?limit=20 HTTP/1.0\r\nhost: x\r\n\r\n")
+            writer.write(b"GET /v1/events HTTP/1.0\r\nhost: x\r\n\r\n")
             got = 0
-            # Some bytes in every stretch of the deadline, all of it in many of them.
-            while piece := await reader.read(40_000):
+            # Something in every stretch of the deadline, and all of it only after several.
+            while piece := await reader.read(20_000):
                 got += len(piece)
-                await asyncio.sleep(0.01)
-            assert got > 20 * 60_000
-        assert server._context.traffic.aborted == 0
+                await asyncio.sleep(0.02)
+            assert got > 15 * 60_000
+        assert server.traffic.aborted == 0
+
+
+async def test_a_stream_that_can_not_go_on_says_why_and_where(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fenced(*_: object) -> None:
+        raise Unavailable("the store is fenced")
+
+    async with served() as (log, base, _):
+        async with stream(base) as sse:
+            cursor = (await sse.until("caught_up"))[-1].id
+            await until(lambda: len(log._core.wakeups))
+            with monkeypatch.context() as patch:
+                patch.setattr(TailCore, "step", fenced)
+                await log.append(event("a"))
+                end = (await sse.until("end"))[-1]
+            assert await sse.message() is None
+        assert (end.json["reason"], end.json["error"]["data"]["code"]) == ("error", "unavailable")
+        for resumed in (cursor, end.id):
+            async with stream(base, PATH, {"last-event-id": resumed}) as sse:
+                assert indexes(await sse.until("caught_up")) == [0]
+
+
+async def test_a_server_that_stops_begins_no_stream() -> None:
+    async with served() as (_, base, server):
+        server._context.stopping.set()
+        refused = await fetch(base, PATH)
+        assert (refused.status, refused.json["code"]) == (503, "unavailable")
 
 
 async def test_streams_are_counted_as_connections_and_capped() -> None:
@@ -241,12 +270,12 @@ async def test_a_hundred_streams_each_have_every_event_once_and_in_order() -> No
                 return indexes(await sse.events(300))
 
         following = [asyncio.create_task(follow()) for _ in range(100)]
-        await until(lambda: server._context.traffic.streams == 100)
+        await until(lambda: server.traffic.streams == 100)
         for number in range(30):
             await log.append_many([event("a", data=number)] * 10)
         for one in await asyncio.gather(*following):
             assert one == list(range(300))
-        await until(lambda: server._context.traffic.deliveries == 30_000)
+        await until(lambda: server.traffic.deliveries == 30_000)
 
 
 async def test_the_body_is_what_a_parser_of_the_standard_takes() -> None:

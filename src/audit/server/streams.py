@@ -111,6 +111,7 @@ class _Streaming:
         self._first = first
         self._send = send
         self._told = ""
+        self._left = False
 
     async def run(self, method: str, receive: Receive) -> None:
         """Send until the tail ends, the peer leaves or is aborted, or the server stops."""
@@ -128,7 +129,7 @@ class _Streaming:
     async def _run(self, receive: Receive) -> None:
         async with asyncio.TaskGroup() as tasks:
             sending = tasks.create_task(self._send_all())
-            gone = tasks.create_task(_gone(receive))
+            gone = tasks.create_task(self._gone(receive))
             stopping = tasks.create_task(self._context.stopping.wait())
             await asyncio.wait((sending, gone, stopping), return_when=asyncio.FIRST_COMPLETED)
             if not sending.done() and not gone.done():
@@ -197,12 +198,15 @@ class _Streaming:
     async def _write(self, body: bytes, *, more: bool = True) -> None:
         """Send once the peer has taken what was sent before; the link aborts one that takes nothing."""
         await self._send({"type": "http.response.body", "body": body, "more_body": more})
+        if self._left:
+            # It went nowhere, and nothing more will go anywhere: the end of this task is under way.
+            await asyncio.get_running_loop().create_future()
 
-
-async def _gone(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        # A body, which nobody asked for.
-        pass
+    async def _gone(self, receive: Receive) -> None:
+        while (await receive())["type"] != "http.disconnect":
+            # A body, which nobody asked for.
+            pass
+        self._left = True
 
 
 def _start(status: HTTPStatus = HTTPStatus.OK) -> Message:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from audit.app import Audit
-from audit.cli.options import AcceptClock, DataDir, located
+from audit.cli.options import AcceptClock, DataDir, NoUrl, located
 from audit.cli.settings import Settings, merge, stray_variables
 from audit.cli.terminal import flush, write
 from audit.model.errors import InvalidParameter, Unavailable
@@ -76,6 +76,7 @@ def serve(  # noqa: PLR0917 - each is an option
         typer.Option("--log-level", metavar="debug|info|warning|error", envvar="AUDIT_LOG_LEVEL", help="Of the log."),
     ] = None,
     accept_clock: AcceptClock = False,
+    _url: NoUrl = None,
 ) -> None:
     """Serve the store over WebSocket and HTTP; print the addresses, then run until SIGTERM or Ctrl-C."""
     given = {
