@@ -14,6 +14,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from audit import Audit, InvalidParameter, NewEvent, Unavailable
 from audit.protocol.limits import Limits
+from audit.server.listening import SEND_BUFFER_BYTES, bind, parse_address
 from audit.server.options import ServeOptions
 from audit.server.serving import Serving
 from audit.testing import memory_audit
@@ -345,7 +346,7 @@ async def test_a_peer_that_never_reads_is_aborted_and_harms_nobody() -> None:
                 await log.append_many([new(filler="x" * 8_000) for _ in range(100)])
                 total += 100
                 await reading.events(100)
-            assert server.traffic.connections == 1
+            await until(lambda: server.traffic.connections == 1)
         finally:
             writer.transport.abort()
         await log.append(new(n="last"))
@@ -423,6 +424,14 @@ async def test_stale_socket_is_taken_over_and_a_file_is_not(tmp_path: Path) -> N
             async with log.serve(f"unix:{path}"):
                 pass
         assert path.read_text() == "mine"
+
+
+async def test_connections_send_at_once_and_keep_little_in_the_kernel() -> None:
+    with await bind(parse_address("127.0.0.1:0")) as listening, socket.create_connection(listening.getsockname()):
+        accepted, _ = listening.accept()
+        with accepted:
+            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+            assert accepted.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF) == 2 * SEND_BUFFER_BYTES
 
 
 async def test_port_in_use_is_an_error_that_names_it() -> None:

@@ -27,6 +27,8 @@ from audit.server.options import ServeOptions
 
 __all__ = ["Serving"]
 
+_SPARE_CONNECTIONS: Final = 64
+"""For health checks and scrapes, which must get through when all others are taken."""
 _CLOSE_S: Final = 6.0
 """What closing the last connections may take beyond the time they have to finish."""
 
@@ -156,7 +158,7 @@ class Serving:
             access_log=False,
             server_header=False,
             proxy_headers=False,
-            limit_concurrency=options.connections,
+            limit_concurrency=options.connections + _SPARE_CONNECTIONS,
             timeout_graceful_shutdown=int(options.shutdown_timeout_s + _CLOSE_S),
             ws_max_size=options.limits.frame_bytes,
             ws_ping_interval=options.ping_interval_s,
