@@ -29,6 +29,8 @@ __all__ = ["Serving"]
 
 _SPARE_CONNECTIONS: Final = 64
 """For health checks and scrapes, which must get through when all others are taken."""
+_TICKS_A_SECOND: Final = 10
+"""As uvicorn counts: at each tenth tick it writes the date that responses carry."""
 _CLOSE_S: Final = 6.0
 """What closing the last connections may take beyond the time they have to finish."""
 
@@ -137,7 +139,7 @@ class Serving:
         names = [bound.getsockname() for bound in self._sockets if bound.family == socket.AF_UNIX]
         try:
             if self._server is not None and self._running is not None:
-                self._server.should_exit = True
+                self._server.stop()
                 await self._running
             await self._context.feeds.close()
         finally:
@@ -183,11 +185,26 @@ class _Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
         self.ready = asyncio.Event()
+        self._stopped = asyncio.Event()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         """Leave signals to whoever owns the process."""
         yield
+
+    def stop(self) -> None:
+        """Let `serve` return."""
+        self.should_exit = True
+        self._stopped.set()
+
+    async def main_loop(self) -> None:
+        """Wait until told to stop; uvicorn's own loop looks ten times a second, for what is not asked of it here."""
+        seconds = 0
+        while not await self.on_tick(_TICKS_A_SECOND * seconds):
+            seconds += 1
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(1.0):
+                    await self._stopped.wait()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start to listen."""
