@@ -9,6 +9,7 @@ from audit.log.tail import Batch, CaughtUp, End, FellBehind
 from audit.log.tails import SyncTail, Tail
 from audit.model.errors import (
     AuditError,
+    BackupInvalid,
     ClockSuspect,
     Conflict,
     CursorExpired,
@@ -41,6 +42,7 @@ __all__ = [
     "Actor",
     "Audit",
     "AuditError",
+    "BackupInvalid",
     "Batch",
     "CaughtUp",
     "ClockSuspect",

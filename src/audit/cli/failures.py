@@ -36,6 +36,7 @@ _CODES: Final[tuple[tuple[type[Exception], ExitCode], ...]] = (
 # For errors whose own message, which is not only for people at a command line, names no remedy.
 _HINTS: Final[tuple[tuple[type[Exception], str], ...]] = (
     (errors.CursorInvalid, "a cursor goes with the topics, the filter and the order of the page it came with"),
+    (errors.BackupInvalid, "restore needs the full backup first, then each increment in its order"),
     (errors.StoreCorrupt, "audit fsck says what is damaged"),
     (Unreachable, "is a server running there? audit serve starts one"),
     (errors.OutcomeUnknown, "repeat the command: an event with an idempotency key is not appended twice"),

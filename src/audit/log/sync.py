@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from concurrent.futures import Future as ThreadFuture
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, TypeVar
 
 from audit.codec.events import decode_event
+from audit.log.backupfile import BackupInfo, Progress, save_backup
 from audit.log.core import LogCore, StoreInfo
 from audit.log.reader import Page
 from audit.log.recording import Mapper, Mode, Recording
@@ -141,6 +143,16 @@ class SyncAudit:
     def info(self) -> StoreInfo:
         """Return the store's id, its size, and the ids of its first and last event."""
         return self._core.info()
+
+    def backup(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        since: int | str | os.PathLike[str] | None = None,
+        on_progress: Progress | None = None,
+    ) -> BackupInfo:
+        """Write the log, as it is now, to a new file. See `Audit.backup`."""
+        return save_backup(self._core, path, since, on_progress)
 
     def accept_clock(self) -> None:
         """Go on with the clock as it is, after `ClockSuspect`; ids still never go back."""

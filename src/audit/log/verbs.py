@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from audit.codec.events import decode_event
+from audit.log.backupfile import BackupInfo, Progress, save_backup
 from audit.log.core import LogCore, StoreInfo
 from audit.log.reader import Page
 from audit.log.recording import Mapper, Mode, Recording
@@ -240,6 +242,30 @@ class AsyncVerbs:
     def info(self) -> StoreInfo:
         """Return the store's id, its size, and the ids of its first and last event."""
         return self._core.info()
+
+    async def backup(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        since: int | str | os.PathLike[str] | None = None,
+        on_progress: Progress | None = None,
+    ) -> BackupInfo:
+        """Write the log, as it is now, to a new file that `restore_store` makes the same log of. Appends go on.
+
+        The file gets its name once all of it is on disk. Cancelled, the file is finished all the same.
+
+        Args:
+            path: The file, which must not exist yet.
+            since: Only what came after: a backup's file, which is read and checked, or a number of events.
+            on_progress: Called in another thread, with events written and events there are.
+
+        Raises:
+            InvalidParameter: there is something at `path`; or the log does not go on from `since`.
+            BackupInvalid: the file given as `since` is damaged.
+            StoreCorrupt: a record of the log is damaged or missing.
+            Unavailable: the file can't be written, or the store can't be read now.
+        """
+        return await asyncio.to_thread(save_backup, self._core, path, since, on_progress)
 
     def accept_clock(self) -> None:
         """Go on with the clock as it is, after `ClockSuspect`; ids still never go back."""

@@ -22,6 +22,7 @@
         ├── StoreLocked       another process has it open
         ├── StoreFormat       written by another version of the format
         ├── StoreCorrupt      a record is damaged or missing
+        ├── BackupInvalid     a backup is damaged, cut short, or does not fit the one before
         ├── StoreClosed       closed, or being closed
         └── StoreForked       opened before a fork, used after it
 
@@ -34,6 +35,7 @@ from typing import ClassVar
 
 __all__ = [
     "AuditError",
+    "BackupInvalid",
     "ClockSuspect",
     "Conflict",
     "CursorExpired",
@@ -237,6 +239,27 @@ class StoreCorrupt(StoreError):
 
     def __reduce__(self) -> tuple[type[StoreCorrupt], tuple[str, str]]:
         return type(self), (self.record, self.problem)
+
+
+class BackupInvalid(StoreError):
+    """A backup is damaged, cut short, of another store, or does not go on where the one before ends.
+
+    Attributes:
+        file: The backup's name.
+        place: Where in it, such as ``block 3 at byte 81920``.
+        problem: What is wrong there.
+    """
+
+    code: ClassVar[str] = "backup_invalid"
+
+    def __init__(self, file: str, place: str, problem: str) -> None:
+        super().__init__(f"{file}: {place}: {problem}")
+        self.file = file
+        self.place = place
+        self.problem = problem
+
+    def __reduce__(self) -> tuple[type[BackupInvalid], tuple[str, str, str]]:
+        return type(self), (self.file, self.place, self.problem)
 
 
 class StoreClosed(StoreError):

@@ -50,7 +50,7 @@ from audit.storage.fsck import Report, check_database
 from audit.storage.gate import Gate
 from audit.storage.leveldb_read import SealedReader
 from audit.storage.options import StoreOptions
-from audit.storage.port import FORMAT, Batch, ChildCount, Found, Head, KnownClaim, Search, StoreMeta
+from audit.storage.port import FORMAT, Batch, ChildCount, Found, Head, KnownClaim, Run, Search, StoreMeta
 from audit.storage.records import (
     decode_count,
     decode_meta,
@@ -66,6 +66,7 @@ __all__ = ["LevelDBStorage", "create_store", "open_store"]
 _TABLE_BYTES: Final = 8 * 1024 * 1024
 _BLOCK_BYTES: Final = 1024
 _COUNT_CACHE: Final = 16_384
+_RUN_CACHE_BYTES: Final = 1024 * 1024
 _NOTHING_EXPIRED: Final = Expired([], None)
 
 
@@ -234,6 +235,14 @@ class LevelDBStorage:
         """See `Storage.get`."""
         with self._gate, _reading, closing(self._reader()) as reader:
             return reader.get(event_id)
+
+    def run_after(self, event_id: int) -> Run | None:
+        """See `Storage.run_after`."""
+        # A cache of its own: what is read once, in order, must not push out what pages are made of.
+        cache = BlockCache(_RUN_CACHE_BYTES)
+        layout = self._meta.layout
+        with self._gate, _reading, closing(SealedReader(self._database, layout, cache, self._sealed)) as reader:
+            return reader.run_after(event_id)
 
     def children(self, parent: Topic, after: str, limit: int) -> list[ChildCount]:
         """See `Storage.children`."""

@@ -6,14 +6,16 @@ checksums on; directories and chunks carry a checksum of their own, over their k
 
 from __future__ import annotations
 
-from bisect import bisect_left
+import struct
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from audit.codec.checksum import open_record
+from audit.codec.commits import decode_claims
 from audit.codec.cursors import Position
-from audit.codec.events import event_id_text
-from audit.codec.keys import SEGMENT, describe, id_key, key_of_chunk
+from audit.codec.events import event_id_text, event_value
+from audit.codec.keys import SEGMENT, SEGMENT_RECEIPTS, describe, id_key, key_of_chunk
 from audit.codec.segments import (
     Directory,
     Layout,
@@ -29,7 +31,7 @@ from audit.model.ids import format_id
 from audit.model.span import Span
 from audit.storage.blockcache import BlockCache
 from audit.storage.gather import Gather
-from audit.storage.port import Found, Search
+from audit.storage.port import Found, Run, Search
 from audit.storage.streams import check_end, open_stream
 
 __all__ = ["SealedReader"]
@@ -135,6 +137,27 @@ class SealedReader:
             if event_id_text(event) == wanted:
                 return event
         return None
+
+    def run_after(self, event_id: int) -> Run | None:
+        """Return what `Storage.run_after` does."""
+        edge = self._edge(id_key(event_id + 1))
+        if edge is None or int.from_bytes(edge[1].last_id, "big") <= event_id:
+            # `_edge` has made sure that the next one is the one that follows.
+            iterator = self._new_iterator(verify=False)
+            iterator.seek(SEGMENT if edge is None else SEGMENT + edge[0] + b"\0")
+            key: bytes = iterator.key()
+            if not key.startswith(SEGMENT):
+                return None
+            edge = key[1:], decode_directory(key, iterator.value())
+        segment, directory = edge
+        events = self.events(segment, range(directory.length))
+        key = SEGMENT_RECEIPTS + segment
+        record = self._get(key, verify_checksums=True)
+        try:
+            claims = [] if record is None else decode_claims(open_record(key, record))
+        except struct.error as error:
+            raise StoreCorrupt(describe(key), f"can't be decoded: {error}") from error
+        return Run(directory.first_index, events, claims).after(bisect_right(events, event_id, key=event_value))
 
     def events(self, segment: bytes, positions: Sequence[int], near: tuple[int, bytes] = _NOWHERE) -> list[bytes]:
         """Return the events at some positions of a segment, in the order of the positions.

@@ -8,14 +8,14 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 
-from audit.codec.commits import commit_key, decode_commit, encode_commit
+from audit.codec.commits import Claim, commit_key, decode_commit, encode_commit
 from audit.codec.cursors import Position
 from audit.codec.events import decode_event, event_index, event_value
 from audit.codec.segments import Layout, Segment
 from audit.codec.terms import event_terms, term_of_topic, topic_of_term
 from audit.model.errors import StoreClosed
 from audit.model.topic import Topic
-from audit.storage.port import FORMAT, Batch, ChildCount, Found, Head, KnownClaim, Search, StoreMeta
+from audit.storage.port import FORMAT, Batch, ChildCount, Found, Head, KnownClaim, Run, Search, StoreMeta
 
 __all__ = ["Disk", "MemoryStorage"]
 
@@ -112,6 +112,20 @@ class MemoryStorage:
         """See `Storage.get`."""
         self._check_open()
         return next((event for known, event, _ in self._disk.sealed if known == event_id), None)
+
+    def run_after(self, event_id: int) -> Run | None:
+        """See `Storage.run_after`."""
+        self._check_open()
+        first = next((index for index, (known, _, _) in enumerate(self._disk.sealed) if known > event_id), None)
+        if first is None:
+            return None
+        events = [event for _, event, _ in self._disk.sealed[first : first + self._disk.meta.layout.segment_events]]
+        claims = [
+            Claim(digest, claim.fingerprint, claim.first_index - first, claim.length, claim.of_call)
+            for digest, claim in self._disk.claims.items()
+            if first <= claim.first_index < first + len(events)
+        ]
+        return Run(first, events, claims)
 
     def children(self, parent: Topic, after: str, limit: int) -> list[ChildCount]:
         """See `Storage.children`."""

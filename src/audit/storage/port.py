@@ -11,14 +11,14 @@ from typing import NamedTuple, Protocol
 
 import msgspec
 
-from audit.codec.commits import Commit
+from audit.codec.commits import Claim, Commit
 from audit.codec.cursors import Position
 from audit.codec.segments import Layout, Segment
 from audit.codec.terms import Match
 from audit.model.span import Span
 from audit.model.topic import Topic
 
-__all__ = ["FORMAT", "Batch", "ChildCount", "Found", "Head", "KnownClaim", "Search", "Storage", "StoreMeta"]
+__all__ = ["FORMAT", "Batch", "ChildCount", "Found", "Head", "KnownClaim", "Run", "Search", "Storage", "StoreMeta"]
 
 FORMAT = 1
 """Version of the store's format. A change of any record raises it."""
@@ -113,6 +113,30 @@ class KnownClaim(NamedTuple):
     of_call: bool
 
 
+class Run(NamedTuple):
+    """Consecutive events with their idempotency keys: all that a log must keep, the rest follows from it.
+
+    Attributes:
+        first_index: Index of the first one.
+        events: The stored JSON of each.
+        claims: Idempotency keys, by position in `events`.
+    """
+
+    first_index: int
+    events: list[bytes]
+    claims: list[Claim]
+
+    def after(self, start: int) -> Run:
+        """Return the part from position `start` on."""
+        claims = [claim.moved(-start) for claim in self.claims if claim.position >= start]
+        return Run(self.first_index + start, self.events[start:], claims)
+
+    def before(self, stop: int) -> Run:
+        """Return the part before position `stop`."""
+        claims = [claim for claim in self.claims if claim.position < stop]
+        return Run(self.first_index, self.events[:stop], claims)
+
+
 class ChildCount(NamedTuple):
     """The sealed events of one child of a topic. `first_id` and `last_id` are those of the first and last of them."""
 
@@ -162,6 +186,15 @@ class Storage(Protocol):
 
     def get(self, event_id: int) -> bytes | None:
         """Return a sealed event's stored JSON, or None."""
+        ...
+
+    def run_after(self, event_id: int) -> Run | None:
+        """Return the sealed events right after an id (-1: from the first on), as many as one segment holds; or None.
+
+        Raises:
+            StoreCorrupt: a record is damaged or missing.
+            Unavailable: the disk can't be read.
+        """
         ...
 
     def children(self, parent: Topic, after: str, limit: int) -> list[ChildCount]:

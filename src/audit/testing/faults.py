@@ -12,7 +12,7 @@ from typing import Final
 
 from audit.model.errors import OutcomeUnknown, Unavailable
 from audit.model.topic import Topic
-from audit.storage.port import Batch, ChildCount, Found, Head, KnownClaim, Search, Storage, StoreMeta
+from audit.storage.port import Batch, ChildCount, Found, Head, KnownClaim, Run, Search, Storage, StoreMeta
 
 __all__ = ["Faults", "FaultyStorage", "Pause"]
 
@@ -172,6 +172,10 @@ class FaultyStorage:
     def get(self, event_id: int) -> bytes | None:
         """Return a sealed event's stored JSON, or None."""
         return self._storage.get(event_id)
+
+    def run_after(self, event_id: int) -> Run | None:
+        """Return the sealed events right after an id."""
+        return self._storage.run_after(event_id)
 
     def children(self, parent: Topic, after: str, limit: int) -> list[ChildCount]:
         """Return the children of a topic that sealed events have."""
