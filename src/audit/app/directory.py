@@ -85,6 +85,14 @@ class Directory(Room):
         with contextlib.suppress(OSError):
             (self.path / _HOLDER).write_bytes(msgspec.json.encode(_Holder(os.getpid(), command, since)))
 
+    @property
+    def reserved_bytes(self) -> int | None:
+        """Size of the reserve; None: there is none."""
+        try:
+            return (self.path / _RESERVE).stat().st_size
+        except OSError:
+            return None
+
     def check(self) -> None:
         """Return when the disk has room for appends.
 

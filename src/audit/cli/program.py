@@ -12,7 +12,7 @@ from typing import Annotated, Final, NoReturn
 
 import typer
 
-from audit.cli.commands import append, fsck, get, info, ingest, init, listing, serve, tail, topics
+from audit.cli.commands import append, backup, doctor, fsck, get, info, ingest, init, listing, serve, tail, topics
 from audit.cli.failures import ExitCode, exit_code, report
 from audit.cli.terminal import complain
 from audit.model.errors import AuditError
@@ -20,7 +20,8 @@ from audit.model.errors import AuditError
 __all__ = ["build", "main", "run"]
 
 _EPILOG: Final = (
-    "Exit codes: 0 done; 1 fsck found damage, or ingest met bad lines; 2 a bad option or value; 3 no such event; "
+    "Exit codes: 0 done; 1 fsck found damage, doctor something to do, or ingest bad lines; 2 a bad option or value; "
+    "3 no such event; "
     "4 the store is missing, there already, held by another process, or damaged; 5 refused for now (unavailable, disk "
     "full, clock suspect, outcome unknown, an error of the system); 130 interrupted; 143 terminated."
 )
@@ -48,7 +49,10 @@ def build() -> typer.Typer:
         ("ingest", ingest.ingest),
         ("info", info.info),
         ("serve", serve.serve),
+        ("backup", backup.backup),
+        ("restore", backup.restore),
         ("fsck", fsck.fsck),
+        ("doctor", doctor.doctor),
     ):
         app.command(name)(command)
     return app

@@ -9,7 +9,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self, TypeVar
 
 from audit.codec.events import decode_event
-from audit.log.backupfile import BackupInfo, Progress, save_backup
+from audit.log.backup import Backup, Since
+from audit.log.backupfile import BackupInfo, Progress, as_since, save_backup
 from audit.log.core import LogCore, StoreInfo
 from audit.log.reader import Page
 from audit.log.recording import Mapper, Mode, Recording
@@ -153,6 +154,13 @@ class SyncAudit:
     ) -> BackupInfo:
         """Write the log, as it is now, to a new file. See `Audit.backup`."""
         return save_backup(self._core, path, since, on_progress)
+
+    def start_backup(self, since: int | str | os.PathLike[str] | Since | None = None) -> Backup:
+        """Return a backup of the log as it is now, for who writes it elsewhere than to a file: iterate over its bytes.
+
+        Arguments and errors as of `Audit.backup`, those of reading once it is iterated over.
+        """
+        return Backup(self._core, as_since(since, self._core.meta.store_id))
 
     def accept_clock(self) -> None:
         """Go on with the clock as it is, after `ClockSuspect`; ids still never go back."""

@@ -32,6 +32,7 @@ from audit.server.origin import origin_allowed
 from audit.server.problems import problem_of, response_to
 from audit.server.queries import LIST_NAMES, TOPICS_NAMES, Query, list_params, topics_params
 from audit.server.streams import Stream
+from audit.server.upkeep import Upkeep
 
 __all__ = ["routes"]
 
@@ -57,11 +58,14 @@ def routes(context: ServerContext) -> list[BaseRoute]:
         ),
         Middleware(_SameOrigin, context=context),
     ]
+    upkeep = Upkeep()
     inner: list[BaseRoute] = [
         _route(context, "/events", GET=("events.list", _list), POST=("events.append", _append)),
         Route("/events/stream", Stream(context), methods=["GET"]),
         _route(context, "/events/{id}", GET=("events.get", _get)),
         _route(context, "/topics", GET=("topics.list", _topics)),
+        _route(context, "/backup", GET=("backup", upkeep.backup)),
+        _route(context, "/fsck", POST=("fsck", upkeep.fsck)),
     ]
     # A path is right or wrong: a redirect would name the host that the peer says we are.
     return [Mount("/v1", Router(inner, redirect_slashes=False), middleware=shared)]

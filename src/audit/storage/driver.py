@@ -9,4 +9,10 @@ if sys.version_info >= (3, 12):
 else:
     import plyvel
 
-__all__ = ["plyvel"]
+__all__ = ["driver_version", "plyvel"]
+
+
+def driver_version() -> str:
+    """Return the names and versions of the binding and of LevelDB."""
+    leveldb = getattr(plyvel, "__leveldb_version__", "of an unknown version")
+    return f"{plyvel.__name__.partition('.')[0]} {getattr(plyvel, '__version__', '?')}, LevelDB {leveldb}"

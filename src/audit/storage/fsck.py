@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from itertools import count as counting
 from itertools import pairwise
 from typing import Any, Final, NamedTuple
 
@@ -34,7 +35,7 @@ from audit.codec.keys import (
 )
 from audit.codec.segments import Directory, Layout, block_events, chunk_blocks, decode_block, decode_directory
 from audit.codec.terms import event_terms, topic_of_term
-from audit.model.errors import AuditError, StoreCorrupt
+from audit.model.errors import AuditError, StoreClosed, StoreCorrupt, Unavailable
 from audit.model.ids import format_id
 from audit.model.topic import Topic
 from audit.storage.driver import plyvel
@@ -43,6 +44,7 @@ from audit.storage.records import decode_count, decode_receipt, receipt_key
 
 __all__ = ["Finding", "Report", "check_database"]
 
+_RECORDS_PER_BREATH: Final = 256
 _KINDS: Final = frozenset((CHUNK, COMMIT, END, META[:1], POSTING, RECEIPT, SEGMENT, SEGMENT_RECEIPTS, TOPIC))
 
 
@@ -67,18 +69,24 @@ class Report(NamedTuple):
     findings: list[Finding]
 
 
-def check_database(database: Any, layout: Layout, on_progress: Callable[[int, int], None] | None = None) -> Report:
+def check_database(
+    database: Any,
+    layout: Layout,
+    on_progress: Callable[[int, int], None] | None = None,
+    breathe: Callable[[], None] = lambda: None,
+) -> Report:
     """Check every record of an open LevelDB database.
 
     Args:
-        database: Open, and used by nobody else.
+        database: A snapshot of it, so that all records are of one moment.
         layout: From the store's metadata.
         on_progress: Called with events read and events there are, once a segment.
+        breathe: Called every few hundred records; may raise StoreClosed to end the check.
 
     Returns:
         What was read, and what is wrong.
     """
-    check = _Check(database, layout, on_progress)
+    check = _Check(database, layout, on_progress, breathe)
     check.segments()
     check.head()
     check.derived()
@@ -88,8 +96,15 @@ def check_database(database: Any, layout: Layout, on_progress: Callable[[int, in
 class _Check:
     """The state of one check: the place in the log, and what records must follow from the events so far."""
 
-    def __init__(self, database: Any, layout: Layout, on_progress: Callable[[int, int], None] | None) -> None:
+    def __init__(
+        self,
+        database: Any,
+        layout: Layout,
+        on_progress: Callable[[int, int], None] | None,
+        breathe: Callable[[], None],
+    ) -> None:
         self._database = database
+        self._breathe = breathe
         self._layout = layout
         self._on_progress = on_progress
         self.findings: list[Finding] = []
@@ -108,6 +123,9 @@ class _Check:
         """Turn what goes wrong into a finding, and go on."""
         try:
             yield
+        except (StoreClosed, Unavailable):
+            # Of `breathe`: the check is over.
+            raise
         except StoreCorrupt as error:
             self.findings.append(Finding(error.record, error.problem))
         except plyvel.Error as error:
@@ -122,9 +140,13 @@ class _Check:
         iterator = self._database.raw_iterator(verify_checksums=True)
         with closing(iterator), self._noting("the database"):
             iterator.seek(prefix)
-            while iterator.valid() and iterator.key().startswith(prefix):
+            for number in counting():
+                if not iterator.valid() or not iterator.key().startswith(prefix):
+                    break
                 yield iterator.key(), iterator.value()
                 iterator.next()
+                if number % _RECORDS_PER_BREATH == 0:
+                    self._breathe()
 
     def segments(self) -> None:
         """Check every sealed segment: directory, chunks, events, posting lists."""
@@ -144,6 +166,7 @@ class _Check:
                 self._unread.discard(key[1:])
             self.next_index = directory.first_index + directory.length
             self.segments_read += 1
+            self._breathe()
             if self._on_progress is not None:
                 self._on_progress(self.next_index, self._total)
 

@@ -37,6 +37,11 @@ class Gate:
             if not self._inside and self._error is not None:
                 self._condition.notify_all()
 
+    def check(self) -> None:
+        """Return while nobody closes; for those inside who could stay long."""
+        if self._error is not None:
+            raise type(self._error)(*self._error.args)
+
     def shut(self) -> bool:
         """Let nobody in any more and wait for those inside; return whether this was the first call."""
         with self._condition:

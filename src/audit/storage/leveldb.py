@@ -274,10 +274,30 @@ class LevelDBStorage:
         """Forget decompressed blocks, so that a benchmark can measure reads without them."""
         self._cache.clear()
 
-    def check(self, on_progress: Callable[[int, int], None] | None = None) -> Report:
-        """Check every record; see `check_database`. Nobody may append meanwhile."""
+    def check(
+        self, on_progress: Callable[[int, int], None] | None = None, pause: Callable[[], None] | None = None
+    ) -> Report:
+        """Check every record as of now, while appends and reads go on; see `check_database`.
+
+        Args:
+            on_progress: Called with events read and events there are, once a segment.
+            pause: Called every few hundred records, so that whoever waits for the interpreter gets it.
+
+        Raises:
+            StoreClosed: closed meanwhile.
+        """
+
+        def breathe() -> None:
+            # Whoever closes waits for this.
+            self._gate.check()
+            if pause is not None:
+                pause()
+
         with self._gate:
-            return check_database(self._database, self._meta.layout, on_progress)
+            with _reading:
+                snapshot = self._database.snapshot()
+            with closing(snapshot):
+                return check_database(snapshot, self._meta.layout, on_progress, breathe)
 
     def _reader(self) -> SealedReader:
         return SealedReader(self._database, self._meta.layout, self._cache, self._sealed)
