@@ -20,7 +20,7 @@ from audit.testing import FakeClock
 
 __all__ = ["Deadlock", "Killed", "Scheduler"]
 
-MOST_STEPS: Final = 200_000
+MOST_STEPS: Final = 50_000
 _KEPT: Final = 60
 
 
@@ -38,7 +38,8 @@ class SimThread:
     def __init__(self, scheduler: Scheduler, target: Callable[[], None], name: str) -> None:
         self.name = name
         self.process = scheduler.process
-        self.baton = threading.Semaphore(0)
+        self.baton = threading.Lock()
+        self.baton.acquire()
         self.until: Callable[[], bool] | None = None
         """What it waits for; None: nothing."""
         self.deadline_ms: float | None = None
@@ -97,7 +98,8 @@ class Scheduler:
         """What happened last."""
         self.current: SimThread | None = None
         self.failure: BaseException | None = None
-        self._done = threading.Semaphore(0)
+        self._done = threading.Lock()
+        self._done.acquire()
         self.threading: Any = SimpleNamespace(
             Lock=lambda: _Lock(self),
             Condition=lambda lock=None: _Condition(self, lock),
@@ -149,8 +151,13 @@ class Scheduler:
         me.until = until
         me.deadline_ms = None if timeout_s is None else self.clock.monotonic_ms() + timeout_s * 1000
         self._note(f"waits: {label}")
-        self._pass_on(self._next())
-        me.until = me.deadline_ms = None
+        try:
+            self._pass_on(self._next())
+        except Deadlock as error:
+            self.fail(error)
+            raise Killed from error
+        finally:
+            me.until = me.deadline_ms = None
         return until()
 
     def note(self, text: str) -> None:
@@ -198,9 +205,7 @@ class Scheduler:
             for thread in self.threads
             if not thread.over
             and (
-                thread.until is None
-                or (thread.deadline_ms is not None and thread.deadline_ms <= now)
-                or thread.until()
+                thread.until is None or (thread.deadline_ms is not None and thread.deadline_ms <= now) or thread.until()
             )
         ]
 

@@ -1,8 +1,8 @@
-"""A log's whole life from one seed: appenders, tails, readers, faults, clock steps, kills, in an order that the seed says.
+"""A log's whole life from one seed: appenders, tails, readers, faults, clock steps and kills, in the seed's own order.
 
-The log is the real one; its threads are a `Scheduler`'s, its clock is a fake, its storage is in memory and fails as LevelDB
-does: what is written to a handle after a failed write is read back from it, and gone when the store is opened again.
-`simulate` compares what came of it with a list of what callers were told.
+The log is the real one; its threads are a `Scheduler`'s, its clock is a fake, its storage is in memory and fails as
+LevelDB does: what is written to a handle after a failed write is read back from it, and gone when the store is opened
+again. `simulate` compares what came of it with a list of what callers were told.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
 from copy import copy
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, NoReturn
 
 import pytest
 
@@ -71,7 +71,6 @@ class Outcome(NamedTuple):
     switches: int
     acknowledged: int
     unknown: int
-    lost: int
     delivered: int
     kills: int
     failures: int
@@ -96,7 +95,7 @@ class FullAtTimes(Room):
 
 
 class LosingStorage:
-    """One handle, as LevelDB's: after a failed write it goes on as if nothing had been, and what it is given is lost."""
+    """One handle, as LevelDB's: after a failed write it goes on as if nothing had been, and loses what it is given."""
 
     def __init__(self, beneath: Storage, faults: Faults, disk: Disk, scheduler: Scheduler) -> None:
         self._beneath = beneath
@@ -202,7 +201,7 @@ class Appender:
         except StoreClosed:
             # Never before the log is closed in earnest, and then nothing was queued: the next process may have it.
             self._in_flight = False
-            world.scheduler.block(lambda: False, "the end of the process")
+            world.await_end()
         self._in_flight = False
         call.receipts = receipts
         world.scheduler.note(f"acknowledged {call.names[0]} {receipts[0].index}")
@@ -241,7 +240,10 @@ class Follower:
     def run(self) -> None:
         world = self._world
         while True:
-            tail = self._open(world.log)
+            try:
+                tail = self._open(world.log)
+            except StoreClosed:
+                world.await_end()
             for _ in range(world.random.randint(1, 12)):
                 try:
                     notice = tail.read(
@@ -250,15 +252,14 @@ class Follower:
                 except Unavailable:
                     continue
                 except StoreClosed:
-                    notice = None
-                    world.scheduler.block(lambda: False, "the end of the process")
+                    world.await_end()
                 if isinstance(notice, Batch):
                     self.got += notice.slices
                     self.cursor = notice.cursor
                 elif isinstance(notice, End):
                     assert notice.reason == "shutdown", notice
                     self.cursor = notice.cursor
-                    world.scheduler.block(lambda: False, "the end of the process")
+                    world.await_end()
                 elif isinstance(notice, CaughtUp):
                     self.cursor = notice.cursor
             tail.close()
@@ -329,6 +330,11 @@ class World:
         for raw in raws:
             before = self._seen.setdefault(event_id_text(raw), raw)
             assert before == raw, "an id has two events"
+
+    def await_end(self) -> NoReturn:
+        """Wait until the process is over; nothing goes on after that."""
+        self.scheduler.block(lambda: False, "the end of the process")
+        raise AssertionError("there is life after the end")
 
     def run(self) -> None:
         self._start()
@@ -411,6 +417,8 @@ class World:
 
     def _check_tails(self) -> None:
         """Without anything that would wake them: who follows is told all that there is, by itself."""
+        # What was in doubt is settled once the store is open again.
+        self.scheduler.block(lambda: self.log._core.sequencer._fenced_by is None, "the store is back")
         self.stored = [raw for raw, _ in self._everything()]
         events = self._everything()
         for one in self.followers:
@@ -420,9 +428,13 @@ class World:
             )
 
     def _everything(self) -> list[tuple[bytes, Event]]:
-        page = self.log.list(limit=1_000)
-        assert not page.has_more
-        return list(zip(page.slices, page.events, strict=True))
+        found: list[tuple[bytes, Event]] = []
+        cursor, more = None, True
+        while more:
+            page = self.log.list(limit=1_000, cursor=cursor)
+            found += zip(page.slices, page.events, strict=True)
+            cursor, more = page.cursor, page.has_more
+        return found
 
     def _check(self) -> None:
         check_log(self.log)
@@ -474,7 +486,6 @@ def simulate(seed: int) -> Outcome:
         switches=told.switches,
         acknowledged=sum(len(call.names) for call in calls if call.receipts),
         unknown=sum(call.in_doubt and call.receipts is None for call in calls),
-        lost=0,
         delivered=sum(len(one.got) for one in world.followers),
         kills=world.kills,
         failures=world.failures,
