@@ -7,10 +7,10 @@ STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help venv check lint format types imports test coverage bench demo proto build clean
+.PHONY: help venv check lint format types imports test fault fault-long coverage bench demo proto build clean
 
 help: ## List the targets
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 venv: $(STAMP) ## Create .venv and install the package, editable, with its tools
 
@@ -39,6 +39,23 @@ imports: $(STAMP) ## Check that imports follow the layers (import-linter)
 test: $(STAMP) ## Run the tests, benchmarks left out
 	$(BIN)/pytest -q tests --ignore=tests/bench
 
+# Rows of all tests of faults: what docs/design/reliability.md is made of.
+FAULT_REPORT := .fault-report.jsonl
+FAULT_SCALE ?= 30
+FAULTS := tests/fault tests/integration/test_client_kills.py tests/integration/test_ids.py
+
+fault: $(STAMP) ## Inject faults (minutes), and print what was tried and lost
+	rm -f $(FAULT_REPORT)
+	AUDIT_FAULT_REPORT=$(CURDIR)/$(FAULT_REPORT) $(BIN)/pytest -q -rs $(FAULTS)
+	$(BIN)/python tests/fault/table.py $(FAULT_REPORT)
+
+fault-long: $(STAMP) ## The same with FAULT_SCALE times the counts (hours), from another seed each time
+	rm -f $(FAULT_REPORT).long
+	export AUDIT_FAULT_SEED=$${AUDIT_FAULT_SEED:-$$(date +%s)}; echo "AUDIT_FAULT_SEED=$$AUDIT_FAULT_SEED"; \
+	AUDIT_FAULT_SCALE=$(FAULT_SCALE) AUDIT_FAULT_REPORT=$(CURDIR)/$(FAULT_REPORT).long \
+		$(BIN)/pytest -q -rs -o timeout=0 $(FAULTS)
+	$(BIN)/python tests/fault/table.py $(FAULT_REPORT).long
+
 coverage: $(STAMP) ## Run the tests and report the lines and branches they miss
 	$(BIN)/pytest -q tests --ignore=tests/bench --cov --cov-report=term-missing
 
@@ -55,5 +72,5 @@ build: $(STAMP) ## Build the wheel and the source archive into dist/
 	$(BIN)/python -m build
 
 clean: ## Remove caches and build output (to start over: rm -rf .venv)
-	rm -rf dist build htmlcov .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	rm -rf dist build htmlcov $(FAULT_REPORT)* .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find src tests docs -type d -name __pycache__ -prune -exec rm -rf {} + 2>/dev/null || true

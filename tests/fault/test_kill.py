@@ -12,6 +12,7 @@ from audit.app.fsck import check_store
 from audit.codec.events import event_id_text, event_index
 from tests.fault.appender import OPTIONS, TASKS
 from tests.fault.children import started
+from tests.fault.report import record, scaled
 
 
 def everything(path: Path) -> list[bytes]:
@@ -66,7 +67,9 @@ def assert_calls_are_whole(stored: list[bytes]) -> dict[str, int]:
 def test_a_killed_process_loses_nothing_acknowledged_and_leaves_whole_calls(tmp_path: Path) -> None:
     path = tmp_path / "data"
     before: list[bytes] = []
-    for round_, count in enumerate((200, 1, 300)):
+    receipts: set[str] = set()
+    counts = (200, 1, 300) * scaled(1)
+    for round_, count in enumerate(counts):
         said = killed_after(count, path, round_)
         assert len(said) >= count
         report = check_store(path)
@@ -84,6 +87,17 @@ def test_a_killed_process_loses_nothing_acknowledged_and_leaves_whole_calls(tmp_
             # A task has one call under way at most.
             assert calls.get(f"{round_}.{task}", 0) in (acknowledged, acknowledged + 1)
         before = stored
+        receipts.update(event_id for call in said for event_id, _ in call["receipts"])
+    record(
+        fault="killed writer",
+        injected="kill -9 of a process that appends from 8 tasks",
+        tried=len(counts),
+        acknowledged=len(receipts),
+        lost=len(receipts - {event_id_text(one).decode() for one in before}),
+        repeated=len(before)
+        - len({tuple(json.loads(one)["data"].get(name) for name in ("call", "place")) for one in before}),
+        detected="receipts compared with the log after each kill; `audit fsck`",
+    )
 
 
 def repeated(call: list[dict[str, Any]]) -> tuple[list[NewEvent], str | None]:

@@ -11,6 +11,7 @@ import pytest
 
 from audit import NewEvent, Unavailable
 from audit.client import Backoff, RemoteAudit, connect
+from tests.fault.report import record, scaled
 from tests.integration.program import AUDIT
 
 CLIENTS: Final = 8
@@ -48,12 +49,13 @@ class Killed:
                 await asyncio.sleep(0)
 
 
+@pytest.mark.timeout(300 * scaled(1))
 @pytest.mark.parametrize(
     ("total", "kills", "by"),
     [
         (4_000, 4, signal.SIGKILL),
         (4_000, 4, signal.SIGTERM),
-        pytest.param(50_000, 20, signal.SIGKILL, marks=pytest.mark.slow),
+        pytest.param(50_000 * scaled(1), 20 * scaled(1), signal.SIGKILL, marks=pytest.mark.slow),
     ],
 )
 async def test_each_acknowledged_event_is_seen_once_in_order(
@@ -91,7 +93,7 @@ async def test_each_acknowledged_event_is_seen_once_in_order(
             await server.start()
 
     try:
-        async with asyncio.timeout(240), asyncio.TaskGroup() as tasks:
+        async with asyncio.timeout(240 * scaled(1)), asyncio.TaskGroup() as tasks:
             tasks.create_task(kill())
             tasks.create_task(follow())
             for client in range(CLIENTS):
@@ -101,3 +103,12 @@ async def test_each_acknowledged_event_is_seen_once_in_order(
     assert [index for index, _ in seen] == list(range(total))
     assert dict(seen) == acknowledged
     assert len(set(acknowledged.values())) == total
+    record(
+        fault="killed server" if by == signal.SIGKILL else "server told to end",
+        injected=f"{by.name} under 8 clients that retry, and a tail",
+        tried=kills,
+        acknowledged=len(acknowledged),
+        lost=len(acknowledged.keys() - dict(seen).keys()),
+        repeated=len(seen) - len(dict(seen)),
+        detected="receipts and the tail compared",
+    )
