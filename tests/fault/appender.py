@@ -1,4 +1,7 @@
-"""Appends from eight tasks until it is killed, and says each receipt once it has it: `appender.py STORE ROUND`."""
+"""Appends from eight tasks until it is killed, and says each receipt it has: `appender.py STORE ROUND [unsynced]`.
+
+`unsynced`: as if the store never asked the disk to keep anything, to see that a power cut is noticed.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +10,13 @@ import json
 import os
 import random
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from audit import Audit, NewEvent, Receipt, StoreOptions
+from audit.storage.driver import plyvel
 
 TASKS = 8
 # Buffers so small that tables are written, and compacted, all the time.
@@ -18,7 +25,8 @@ OPTIONS = StoreOptions(write_buffer_bytes=1 << 16, recent_bytes=1 << 16, min_fre
 
 def acknowledge(name: str, receipts: list[Receipt]) -> None:
     """Say that a call was committed: in one write, so that a line is out whole or not at all."""
-    line = json.dumps({"call": name, "receipts": [(receipt.id, receipt.index) for receipt in receipts]})
+    at_ns = time.monotonic_ns()
+    line = json.dumps({"call": name, "at_ns": at_ns, "receipts": [(receipt.id, receipt.index) for receipt in receipts]})
     os.write(1, f"{line}\n".encode())
 
 
@@ -54,5 +62,20 @@ async def main(path: Path, round_: int) -> None:
             group.create_task(append_calls(log, round_, task))
 
 
+class Unsynced:
+    """A database that is written to as if it were asked for no more than speed."""
+
+    def __init__(self, *arguments: Any, opener: Callable[..., Any] = plyvel.DB, **options: Any) -> None:
+        self._database = opener(*arguments, **options)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._database, name)
+
+    def write_batch(self, *, sync: bool) -> Any:
+        return self._database.write_batch(sync=False)
+
+
 if __name__ == "__main__":
+    if "unsynced" in sys.argv[3:]:
+        plyvel.DB = Unsynced
     asyncio.run(main(Path(sys.argv[1]), int(sys.argv[2])))
