@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import random
 import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -10,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from audit import Audit, Forbidden, StoreClosed
+from audit import Audit, Forbidden, StoreClosed, Unavailable
+from audit.client.upkeep import fetch_backup
 from audit.codec.backups import Decoder
 from audit.log.checking import check_open_log
 from audit.model.errors import BackupInvalid
@@ -105,52 +107,52 @@ async def test_a_check_tells_how_far_it_is_and_what_it_found(tmp_path: Path) -> 
         assert all(set(one) == {"checked", "of"} for one in progress)
 
 
+async def noisy(log: Audit) -> None:
+    """Append what no buffer of a socket holds, and lz4 can't shrink."""
+    for start in range(0, 780, 130):
+        noise = [random.Random(start + n).randbytes(15_000).hex() for n in range(130)]
+        await log.append_many([event("a", data=one) for one in noise])
+
+
 async def test_few_run_at_once_and_a_reader_that_leaves_makes_room(tmp_path: Path) -> None:
     request = b"GET /v1/backup HTTP/1.1\r\nhost: x\r\n\r\n"
     async with served(tmp_path) as (log, base):
-        for _ in range(20):
-            # What does not fit into the sockets' buffers, however well it is compressed.
-            await log.append_many([event("a", data=f"{n}" + "é" * 1_500) for n in range(1_000)])
-        await log.append_many([event("a", data=_noise(n)) for n in range(130)])
+        await noisy(log)
         async with raw(base, receive_buffer=4_096) as one, raw(base, receive_buffer=4_096) as two:
             for reader, writer in (one, two):
                 writer.write(request)
                 await reader.readline()
-            answer = await fetch(base, "/v1/backup?since=22000")
-            assert (answer.status, answer.json["code"]) in {(503, "overloaded"), (200, "")}
-        statuses: list[int] = []
-
-        async def again() -> None:
-            statuses.append((await fetch(base, "/v1/backup?since=22000")).status)
-
+            for method, path in (("GET", "/v1/backup?since=2700"), ("POST", "/v1/fsck")):
+                answer = await fetch(base, path, method=method)
+                assert (answer.status, answer.json["code"]) == (503, "overloaded")
         async with asyncio.timeout(20):
-            while 200 not in statuses:
-                await again()
+            while (await fetch(base, "/v1/backup?since=2700")).status != 200:
+                pass
 
 
-def _noise(number: int) -> str:
-    import random  # noqa: PLC0415 - here alone
-
-    return random.Random(number).randbytes(15_000).hex()
-
-
-async def test_a_server_that_stops_ends_a_backup_without_its_footer(tmp_path: Path) -> None:
-    request = b"GET /v1/backup HTTP/1.0\r\nhost: x\r\n\r\n"
+async def test_a_server_that_stops_ends_a_backup_which_its_reader_notices(tmp_path: Path) -> None:
     async with Audit.open(tmp_path / "store", create=True) as log:
-        for start in range(0, 1_300, 130):
-            await log.append_many([event("a", data=_noise(start + n)) for n in range(130)])
+        await noisy(log)
         serving = log.serve("127.0.0.1:0", options=ServeOptions(shutdown_timeout_s=5))
-        async with serving as server, raw(server.addresses[0], receive_buffer=4_096) as (reader, writer):
-            writer.write(request)
-            await reader.readuntil(b"\r\n\r\n")
-            stopping = asyncio.create_task(serving.close())
-            body = await reader.read()
-            while piece := await reader.read():
-                body += piece
-            await stopping
-    with pytest.raises(BackupInvalid, match="in the middle"):
-        for _ in decoder(body).blocks():
-            pass
+        begun, stopping = threading.Event(), threading.Event()
+
+        def work(url: str) -> None:
+            with fetch_backup(url) as read:
+                found = Decoder(read, "it")
+                begun.set()
+                stopping.wait(20)
+                for _ in found.blocks():
+                    pass
+
+        async with serving as server:
+            reading = asyncio.create_task(asyncio.to_thread(work, server.urls[0]))
+            await until(begun.is_set)
+            closing = asyncio.create_task(serving.close())
+            await until(serving._context.stopping.is_set)
+            stopping.set()
+            with pytest.raises((BackupInvalid, Unavailable), match=r"in the middle|lost"):
+                await reading
+            await closing
 
 
 async def test_closing_the_log_does_not_wait_for_a_check(tmp_path: Path) -> None:
