@@ -9,9 +9,9 @@ from collections.abc import Callable
 from typing import Any, Final, cast
 from urllib.parse import urlsplit
 
-__all__ = ["Subscriber", "swarm"]
+__all__ = ["UPGRADE", "Subscriber", "masked", "swarm"]
 
-_UPGRADE: Final = (
+UPGRADE: Final = (
     "GET {path} HTTP/1.1\r\nHost: {host}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
     "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"
     "Sec-WebSocket-Protocol: audit.v1.json\r\n\r\n"
@@ -31,7 +31,7 @@ class Subscriber(asyncio.Protocol):
 
     def __init__(self, url: str, params: dict[str, Any], told: Callable[[Subscriber, bytes, float], None]) -> None:
         parts = urlsplit(url)
-        self._hello = _UPGRADE.format(path=parts.path, host=parts.netloc).encode()
+        self._hello = UPGRADE.format(path=parts.path, host=parts.netloc).encode()
         self._ask = masked(json.dumps({"jsonrpc": "2.0", "id": 1, "method": "events.subscribe", "params": params}))
         self._told = told
         self._buffer = bytearray()

@@ -1,0 +1,150 @@
+"""Any bytes end in a value or a documented error; a valid record that was changed never ends in a value."""
+
+import random
+from collections.abc import Callable
+from typing import Any, Final
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from audit import NewEvent, StoreCorrupt
+from audit.codec.checksum import open_record
+from audit.codec.commits import commit_key, decode_commit, encode_commit
+from audit.codec.cursors import START, encode_cursor, encode_name_cursor
+from audit.codec.keys import key_of_topic
+from audit.codec.segments import Segment, decode_directory, encode_chunks, encode_directory
+from audit.storage.port import KnownClaim
+from audit.storage.records import decode_count, decode_receipt, encode_count, encode_receipt, receipt_key
+from tests.fault.report import record, scaled
+from tests.fuzz.targets import DIGEST, ID, TARGETS, try_bytes
+from tests.stores import TINY
+from tests.strategies import new_events
+from tests.unit.codec.test_commits import CLAIMS, commit_of
+
+EXAMPLES: Final = scaled(60)
+MUTATIONS: Final = scaled(60)
+
+Decoder = Callable[[bytes], Any]
+
+
+def seeds() -> dict[str, list[bytes]]:
+    """Return valid bytes of each kind: what is near to them leads further than noise."""
+    records = valid(commit_of([NewEvent(topics=[("a", "b")], data=number) for number in range(5)]))
+    return {name: [record for _, record, _ in records.values()] for name in TARGETS} | {
+        "a cursor": [encode_cursor(DIGEST, START).encode()],
+        "a name's cursor": [encode_name_cursor(DIGEST, "b").encode()],
+    }
+
+
+@st.composite
+def noise(draw: st.DrawFn) -> bytes:
+    """Return bytes with the lengths and counts in them that decoders believe."""
+    numbers = st.sampled_from([0, 1, 2, 4, 8, 12, 16, 255, 256, 65_535, 2**31 - 1, 2**31, 2**32 - 1])
+    parts = st.one_of(
+        st.binary(max_size=40),
+        numbers.map(lambda number: number.to_bytes(4, "little")),
+        numbers.map(lambda number: number.to_bytes(8, "little")),
+        st.just(ID),
+        st.sampled_from(
+            [b'{"id":"', b'","index":0,"topics":[["a"]],"salt":"', b'"}', b'{"format":3}', b"{", b"[", b"\xff"]
+        ),
+    )
+    return b"".join(draw(st.lists(parts, max_size=8)))
+
+
+@pytest.mark.parametrize("name", TARGETS)
+def test_any_bytes_end_in_a_value_or_a_documented_error(name: str) -> None:
+    target = TARGETS[name]
+
+    @settings(max_examples=EXAMPLES)
+    @given(st.one_of(noise(), st.binary(max_size=200)))
+    @example(b"")
+    def look(data: bytes) -> None:
+        try_bytes(target, data)
+
+    look()
+    record(
+        fault=f"bytes that are not {name}",
+        injected="made up by Hypothesis",
+        tried=EXAMPLES,
+        acknowledged=0,
+        lost=0,
+        repeated=0,
+        detected="a value that comes back as it was, or a documented error",
+    )
+
+
+def valid(commit: Any) -> dict[str, tuple[bytes, bytes, Callable[[bytes, bytes], Any]]]:
+    """Return key, record and decoder of everything with a checksum that a commit and its sealing write."""
+    key = commit_key(commit.events[0])
+    segment = Segment(commit.first_index)
+    segment.add(commit, 0, len(commit.events))
+    segment.seal()
+    found: dict[str, tuple[bytes, bytes, Callable[[bytes, bytes], Any]]] = {
+        "commit": (key, encode_commit(key, commit), decode_commit),
+        "directory": (*encode_directory(segment, TINY), decode_directory),
+    }
+    for number, (chunk_key, chunk) in enumerate(encode_chunks(segment, TINY)):
+        found[f"chunk {number}"] = (chunk_key, chunk, open_record)
+    topic = key_of_topic(("a", "b"))
+    found["count"] = (topic, encode_count(topic, (3, 1 << 100, 1 << 101)), decode_count)
+    claim = receipt_key(b"d" * 16)
+    found["receipt"] = (
+        claim,
+        encode_receipt(claim, KnownClaim(b"f" * 16, 1 << 100, 3, 1, of_call=True)),
+        decode_receipt,
+    )
+    return found
+
+
+@settings(max_examples=MUTATIONS)
+@given(st.lists(new_events, min_size=1, max_size=6), CLAIMS, st.randoms(use_true_random=False))
+def test_a_changed_record_is_never_taken_for_another(
+    events: list[NewEvent], claims: list[Any], rng: random.Random
+) -> None:
+    records = valid(commit_of(events, claims=claims))
+    for key, whole, decode in records.values():
+        decode(key, whole)
+        for _ in range(5):
+            changed = mutated(whole, rng)
+            if changed != whole:
+                with pytest.raises(StoreCorrupt):
+                    decode(key, changed)
+        # A whole record in another one's place is as wrong.
+        for other, _, _ in records.values():
+            if other != key:
+                with pytest.raises(StoreCorrupt):
+                    decode(other, whole)
+
+
+def mutated(data: bytes, rng: random.Random) -> bytes:
+    """Return the bytes after a few of what disks and copies do to them."""
+    changed = bytearray(data)
+    for _ in range(rng.randint(1, 3)):
+        at, size = rng.randrange(len(changed) + 1), rng.randint(1, 16)
+        way = rng.randrange(6)
+        if way == 0 and at < len(changed):
+            changed[at] ^= 1 << rng.randrange(8)
+        elif way == 1:
+            del changed[at:]
+        elif way == 2:
+            del changed[at : at + size]
+        elif way == 3:
+            changed[at:at] = rng.randbytes(size)
+        elif way == 4:
+            changed[at : at + size] = bytes(len(changed[at : at + size]))
+        else:
+            start = rng.randrange(len(changed) + 1)
+            changed[at:at] = changed[start : start + size]
+    return bytes(changed)
+
+
+@pytest.mark.parametrize("name", TARGETS)
+def test_what_is_near_to_valid_bytes_ends_in_a_value_or_a_documented_error(name: str) -> None:
+    rng = random.Random(name)
+    for whole in seeds()[name]:
+        for _ in range(MUTATIONS):
+            try_bytes(TARGETS[name], mutated(whole, rng))
+            # Behind the checksum, too: the body of a record, changed.
+            try_bytes(TARGETS[name], mutated(whole[9:], rng))
