@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -52,11 +53,17 @@ class Child:
 
 
 @contextmanager
-def started(program: str, *arguments: object) -> Iterator[Child]:
-    """Start a program of this directory; when it is left, it is over."""
+def started(program: str, *arguments: object, environment: Mapping[str, str] | None = None) -> Iterator[Child]:
+    """Start a program of this directory, with more in its environment; when it is left, it is over."""
     command = [sys.executable, str(_HERE / program), *map(str, arguments)]
     with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, encoding="utf-8", cwd=_ROOT
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        encoding="utf-8",
+        cwd=_ROOT,
+        env={**os.environ, **(environment or {})},
     ) as process:
         try:
             yield Child(process)

@@ -125,7 +125,8 @@ def open_store(path: Path, options: StoreOptions) -> LevelDBStorage:
         raise StoreCorrupt(str(path), _text(error)) from error
     except (plyvel.Error, OSError) as error:
         text = _text(error)
-        if "lock" in text.lower():
+        # Only what the lock itself says: the path is in every message, and that of the file LOCK in some.
+        if text.startswith("IO error: lock "):
             raise StoreLocked(f"{path} is open already: {text}") from error
         if "does not exist" in text or "missing files" in text:
             raise StoreCorrupt(str(path), text) from error

@@ -1,0 +1,189 @@
+"""A disk that fails: each call that changes a file, in turn, with an I/O error, without space, or half done.
+
+Nothing acknowledged is missing afterwards, nothing is there twice, and the log has gone on by itself. The last test
+takes the fence away, and shows that the same checks then find acknowledged events missing.
+"""
+
+from __future__ import annotations
+
+import errno
+import itertools
+import json
+import shutil
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import pytest
+
+from audit import Audit
+from audit.app.fsck import check_store
+from audit.testing import check_log
+from tests.fault.children import Child, started
+from tests.fault.faildisk import MODES, WRITE, Control, Mode, build_shim, shim_environment
+from tests.fault.report import record, scaled
+from tests.fault.sufferer import OPTIONS
+
+STRIDE: Final = 16
+"""Of so many calls one is failed in each mode, by `make check`; all of them with AUDIT_FAULT_SCALE=16."""
+WHOLE: Final = 12
+"""In one of so many lives, the log is checked with all its questions."""
+ENOUGH: Final = 100
+"""Calls that a life makes at least; fewer would mean that the shim is not there."""
+PLAN: Final = {"afterwards": 40, "fencing": True, "buffer_bytes": OPTIONS.write_buffer_bytes}
+
+
+class Outcome(NamedTuple):
+    """What one life left behind."""
+
+    said: dict[str, Any]
+    lost: list[int]
+    repeated: list[int]
+
+
+@pytest.fixture(scope="module")
+def shim(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build_shim(tmp_path_factory.mktemp("shim"))
+
+
+@contextmanager
+def suffering(shim: Path, path: Path) -> Iterator[Child]:
+    """Start the process in which logs live on a failing disk."""
+    control, disk = path / "control", path / "disk"
+    Control(control)
+    disk.mkdir()
+    environment = {**shim_environment(shim, disk, control), "PYTHONPATH": str(Path(__file__).parents[2])}
+    with started("sufferer.py", control, environment=environment) as child:
+        yield child
+
+
+def live(
+    child: Child, path: Path, nth: int, mode: Mode, *, whole: bool = False, fencing: bool = True, **plan: int
+) -> Outcome:
+    """Have a log live, and be killed; open what it leaves behind."""
+    store = path / "disk" / "store"
+    child.tell(json.dumps(PLAN | {"store": str(store), "nth": nth, "mode": mode, "fencing": fencing} | plan))
+    said = child.line()
+    assert "given" in said, f"call {nth} failed, and the program with it: see stderr"
+    assert child.line() == {"ended": -9}
+    findings = check_store(store).findings
+    with Audit.open_sync(store, options=OPTIONS) as log:
+        if whole:
+            check_log(log)
+        stored = [event for start in pages(log) for event in start]
+        assert len(stored) == log.info().size
+    shutil.rmtree(store)
+    assert not fencing or not findings, findings
+    places = {(event.id, event.index, event.action) for event in stored}
+    lost = [number for number, id_, index in said["acknowledged"] if (id_, index, str(number)) not in places]
+    times = Counter(int(event.action or "") for event in stored)
+    repeated = [number for number, count in times.items() if count > 1]
+    assert max(times) < said["given"]
+    return Outcome(said, lost, repeated)
+
+
+def pages(log: Any) -> Iterator[Any]:
+    page = log.list(limit=1_000)
+    yield page.events
+    while page.has_more:
+        page = log.list(limit=1_000, cursor=page.cursor)
+        yield page.events
+
+
+@pytest.mark.parametrize("name", MODES)
+def test_whichever_call_fails_nothing_acknowledged_is_lost_and_the_log_goes_on(
+    name: str, shim: Path, tmp_path: Path
+) -> None:
+    mode = MODES[name]
+    stride = max(1, STRIDE // scaled(1))
+    kinds: Counter[str] = Counter()
+    codes: Counter[str] = Counter()
+    tried = acknowledged = fenced = calls = 0
+    with suffering(shim, tmp_path) as child:
+        for nth in itertools.count(1 + list(MODES).index(name) % stride, stride):
+            said, lost, repeated = live(child, tmp_path, nth, mode, whole=tried % WHOLE == 0)
+            assert (lost, repeated) == ([], []), (nth, said["first"], said["told"])
+            assert not said["after"], f"call {nth}: the write-ahead log was written to after {said['first']}"
+            acknowledged += len(said["acknowledged"])
+            calls = said["calls"]
+            if not said["failed"]:
+                break
+            tried += 1
+            kinds[said["first"][0]] += 1
+            codes.update(set(said["told"]))
+            fenced += bool(said["writes failed"])
+            if "append: outcome_unknown" in said["told"]:
+                assert said["writes failed"]
+                assert said["fenced"] >= mode.until_told
+    assert calls > ENOUGH or mode.kinds == WRITE
+    assert {"write"} <= set(kinds) if mode.kinds == WRITE else {"write", "fdatasync", "open to write"} <= set(kinds)
+    assert fenced > tried // 3
+    assert codes["append: outcome_unknown"]
+    print(f"{name}: {tried} of {calls} calls failed, {fenced} fences; {dict(kinds)}; {dict(codes)}")  # noqa: T201
+    record(
+        fault=f"a call to the disk fails: {name}",
+        injected=f"LD_PRELOAD, one call in turn: {', '.join(f'{kind} ({count})' for kind, count in kinds.items())}",
+        tried=tried,
+        acknowledged=acknowledged,
+        lost=0,
+        repeated=0,
+        detected=f"outcome_unknown and a fence in {fenced}; else no append in doubt",
+    )
+
+
+WAL_FULL: Final = Mode(errno.ENOSPC, WRITE, until_told=True)
+"""No space for a while: what LevelDB goes on after, and then loses what it acknowledges."""
+
+
+def full_for_a_while(child: Child, path: Path, nth: int, *, fencing: bool) -> Outcome:
+    """Have the disk be full from the n-th write on, then not any more; then have two hundred events acknowledged."""
+    # Buffers so large that all of it is in the write-ahead log when the store is opened again.
+    outcome = live(child, path, nth, WAL_FULL, fencing=fencing, afterwards=200, buffer_bytes=1 << 22)
+    assert outcome.said["failed"]
+    assert len(outcome.said["acknowledged"]) > 200
+    return outcome
+
+
+def test_two_hundred_appends_after_a_disk_was_full_for_a_while_are_all_there(shim: Path, tmp_path: Path) -> None:
+    acknowledged = 0
+    tries = scaled(6)
+    with suffering(shim, tmp_path) as child:
+        for number in range(tries):
+            said, lost, repeated = full_for_a_while(child, tmp_path, 6 + 7 * number % 32, fencing=True)
+            assert (lost, repeated, said["after"]) == ([], [], 0)
+            acknowledged += len(said["acknowledged"])
+    record(
+        fault="no space for a while, then two hundred appends, then opened again",
+        injected="LD_PRELOAD, ENOSPC from one write on, until told otherwise",
+        tried=tries,
+        acknowledged=acknowledged,
+        lost=0,
+        repeated=0,
+        detected="outcome_unknown and a fence, each time",
+    )
+
+
+def test_without_the_fence_the_same_checks_find_acknowledged_events_missing(shim: Path, tmp_path: Path) -> None:
+    """The tests above can fail: LevelDB, written to after a failed write, loses what it acknowledges later."""
+    with suffering(shim, tmp_path) as child:
+        said, lost, _ = full_for_a_while(child, tmp_path, 20, fencing=False)
+    assert len(lost) >= 200
+    assert said["after"], "the shim has not noticed that the failed log was written to"
+
+
+def test_a_failing_disk_is_not_taken_for_a_store_that_another_process_holds(shim: Path, tmp_path: Path) -> None:
+    """In a path that names a lock, too: the driver's message has both the path and the name of the file LOCK."""
+    control_file, disk = tmp_path / "control", tmp_path / "locked blocks"
+    Control(control_file)
+    environment = shim_environment(shim, disk, control_file) | {"PYTHONPATH": str(Path(__file__).parents[2])}
+    for nth in range(1, 5):
+        # The lock, the old LOG, and what CURRENT and the manifest say.
+        plan = {"store": str(disk / f"{nth}"), "nth": nth, "mode": MODES["EIO until told"]}
+        disk.mkdir(exist_ok=True)
+        with started("sufferer.py", control_file, environment=environment) as child:
+            child.tell(json.dumps(PLAN | plan))
+            said = child.line()
+            assert said["failed"]
+            assert said["told"] == ["opening: unavailable"]
