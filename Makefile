@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help venv check lint format types imports test fault fault-long coverage bench demo proto build clean
+.PHONY: help venv check lint format types imports test fault fault-long coverage fuzz bench demo proto build clean
 
 help: ## List the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -58,6 +58,12 @@ fault-long: $(STAMP) ## The same with FAULT_SCALE times the counts (hours), from
 
 coverage: $(STAMP) ## Run the tests and report the lines and branches they miss
 	$(BIN)/pytest -q tests --ignore=tests/bench --cov --cov-report=term-missing
+
+FUZZ_S ?= 60
+# Not among the development tools: it is built for few platforms, and nothing else wants it.
+fuzz: $(STAMP) ## Fuzz the decoders with atheris, for FUZZ_S seconds
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'atheris>=3'
+	PYTHONPATH="$(CURDIR)" $(BIN)/python tests/fuzz/fuzz.py -max_total_time=$(FUZZ_S)
 
 bench: $(STAMP) ## Run the benchmarks
 	$(BIN)/python tests/bench/run.py
