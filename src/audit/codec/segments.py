@@ -236,7 +236,8 @@ def decode_block(key: bytes, packed: memoryview) -> bytes:
     """
     try:
         block: bytes = lz4.block.decompress(packed)
-    except lz4.block.LZ4BlockError as error:
+    except (lz4.block.LZ4BlockError, ValueError) as error:
+        # The latter when there are too few bytes for a size, or the size is no possible one.
         raise StoreCorrupt(describe(key), f"a block can't be decompressed: {error}") from error
     return block
 

@@ -106,9 +106,10 @@ def test_blocks_outside_their_chunk_are_found(body: bytes) -> None:
         chunk_blocks(b"B" + b"\0" * 17, memoryview(body))
 
 
-def test_a_block_that_cant_be_decompressed_is_found() -> None:
+@pytest.mark.parametrize("packed", [b"", b"\x10", b"\x10\0\0\0garbage", b"\xff\xff\xff\xff\0"])
+def test_a_block_that_cant_be_decompressed_is_found(packed: bytes) -> None:
     with pytest.raises(StoreCorrupt, match="can't be decompressed"):
-        decode_block(b"B" + b"\0" * 17, memoryview(b"\x10\0\0\0garbage"))
+        decode_block(b"B" + b"\0" * 17, memoryview(packed))
 
 
 @given(st.lists(st.integers(1, 300), min_size=1, max_size=12), st.integers(1, 6), st.integers(1, 600))
