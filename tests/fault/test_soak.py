@@ -87,6 +87,7 @@ class Rudeness:
         self._random = random.Random(seed)
         self._over = False
         self._kept: list[asyncio.StreamWriter] = []
+        self._opened: list[asyncio.StreamWriter] = []
         self.done: dict[str, int] = dict.fromkeys(("vanished", "flooded", "garbage", "lorises", "half frames"), 0)
 
     @asynccontextmanager
@@ -172,14 +173,18 @@ class Rudeness:
             self._kept.pop(0).transport.abort()
 
     async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        return await asyncio.open_connection(self._host, self._port)
+        reader, writer = await asyncio.open_connection(self._host, self._port)
+        # Whichever way a peer fails, its socket is not left to the garbage collector.
+        self._opened = [one for one in self._opened if not one.transport.is_closing()]
+        self._opened.append(writer)
+        return reader, writer
 
     async def _upgrade(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(self._hello)
         await reader.readuntil(b"\r\n\r\n")
 
     def leave(self) -> None:
-        for writer in self._kept:
+        for writer in self._opened:
             writer.transport.abort()
 
 
