@@ -22,8 +22,8 @@ from tests.stores import TINY
 from tests.strategies import new_events
 from tests.unit.codec.test_commits import CLAIMS, commit_of
 
-EXAMPLES: Final = scaled(60)
-MUTATIONS: Final = scaled(60)
+EXAMPLES: Final = scaled(40)
+MUTATIONS: Final = scaled(40)
 
 Decoder = Callable[[bytes], Any]
 

@@ -63,6 +63,14 @@ def test_a_commit_under_another_key_is_found() -> None:
         decode_commit(key, encode_commit(key, one))
 
 
+def test_an_id_of_too_many_bits_is_found() -> None:
+    commit = commit_of([event("a")])
+    key = commit_key(commit.events[0])
+    beyond = commit.events[0].replace(b'{"id":"0', b'{"id":"Z')
+    with pytest.raises(StoreCorrupt, match="can't be decoded"):
+        decode_commit(key, encode_commit(key, commit._replace(events=[beyond])))
+
+
 def damages(record: bytes) -> list[bytes]:
     """Return the record with each byte flipped in a random bit, and cut short or lengthened."""
     rng = random.Random(record)
