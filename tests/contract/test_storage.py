@@ -391,3 +391,43 @@ def test_a_search_out_of_time_never_claims_what_lies_outside_its_span(
     if found.stopped is not None:
         assert span.low <= found.stopped.last_id < span.high
     storage.close()
+
+
+def test_runs_after_each_event_make_up_all_that_is_sealed_with_its_claims(full: Full) -> None:
+    found: list[bytes] = []
+    last_id = -1
+    while (run := full.storage.run_after(last_id)) is not None:
+        assert run.first_index == len(found)
+        assert run.events
+        found += run.events
+        last_id = event_value(run.events[-1])
+    assert found == full.stored
+    for index in range(0, len(found), 7):
+        run = full.storage.run_after(event_value(found[index]))
+        assert (run is None) == (index == len(found) - 1)
+        if run is not None:
+            assert (run.first_index, run.events[0]) == (index + 1, found[index + 1])
+
+
+@pytest.mark.parametrize("backend", BACKENDS, ids=NAMES)
+def test_claims_come_with_the_run_that_holds_their_first_event(backend: Backend, tmp_path: Path) -> None:
+    storage = backend.opener(tmp_path / "log")()
+    writer = Writer(storage)
+    for number in range(30):
+        writer.append([event("a", data="x" * 50)] * (number % 5 + 1), key=f"call {number}" if number % 2 else None)
+    writer.append([event("a")] * backend.layout.segment_events)
+    claims: dict[bytes, tuple[int, int]] = {}
+    last_id = -1
+    while (run := storage.run_after(last_id)) is not None:
+        for claim in run.claims:
+            claims[claim.digest] = (run.first_index + claim.position, claim.length)
+        # One event at a time: a claim stays with the event that it starts with.
+        last_id = event_value(run.events[0])
+    expected = {
+        claim.digest: (commit.first_index + claim.position, claim.length)
+        for commit in writer.commits
+        for claim in commit.claims
+        if commit.first_index + claim.position < len(writer.sealed)
+    }
+    assert claims == expected
+    storage.close()

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from audit.model import errors
-from audit.model.errors import AuditError, Conflict, InvalidParameter, StoreCorrupt
+from audit.model.errors import AuditError, BackupInvalid, Conflict, InvalidParameter, StoreCorrupt
 
 
 def tree(kind: type[AuditError]) -> Iterator[type[AuditError]]:
@@ -33,7 +33,8 @@ def test_every_error_has_a_code_of_its_own() -> None:
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
 def test_an_error_survives_pickling(kind: type[AuditError]) -> None:
     two = issubclass(kind, (InvalidParameter, Conflict, StoreCorrupt))
-    error = kind("place", "problem") if two else kind("problem")
+    fields = ("file", "place", "problem") if kind is BackupInvalid else ("place", "problem") if two else ("problem",)
+    error = kind(*fields)
     again = pickle.loads(pickle.dumps(error))  # noqa: S301 - its own
     assert type(again) is kind
     assert str(again) == str(error)
