@@ -40,6 +40,7 @@ MODES: Final = {
     "EIO until told": Mode(errno.EIO, sum(KINDS), until_told=True),
     "ENOSPC once": Mode(errno.ENOSPC, _TAKING),
     "ENOSPC until told": Mode(errno.ENOSPC, _TAKING, until_told=True),
+    "EIO once, of what is not a write": Mode(errno.EIO, sum(KINDS) - WRITE - SYNC),
     "a short write, then ENOSPC": Mode(errno.ENOSPC, WRITE, cut=True),
     "a short write, then EIO until told": Mode(errno.EIO, WRITE, until_told=True, cut=True),
 }

@@ -144,7 +144,7 @@ def suffer(plan: dict[str, Any], control: Control) -> dict[str, Any]:
     life = Life(store, control, mode, options=options, fencing=plan["fencing"])
     for round_ in range(ROUNDS):
         life.append()
-        if round_ % 6 == 5:
+        if round_ % 6 == 5 and plan["fencing"]:
             life.read()
     control.clear()
     before = len(life.acknowledged)
