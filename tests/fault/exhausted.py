@@ -9,20 +9,25 @@ import errno
 import itertools
 import json
 import os
+import random
 import resource
 import sys
-from collections.abc import Callable, Iterator
+import zlib
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
 from audit import Audit, AuditError, Batch, NewEvent, StoreOptions, SyncAudit
 from audit.log import handle, sequencer
+from audit.storage import leveldb
 
 OPTIONS: Final = StoreOptions(write_buffer_bytes=1 << 16, recent_bytes=1 << 13, min_free_bytes=0, reserve_bytes=1 << 16)
 DESCRIPTORS: Final = 64
-EVENTS: Final = 2_000
+EVENTS: Final = 8_000
 """What the store holds beforehand, numbered in `action`."""
+TABLE_BYTES: Final = 1 << 20
+"""The smallest tables that LevelDB makes."""
 APPENDS: Final = 400
 """More than a write buffer: LevelDB needs a file to go on."""
 
@@ -43,39 +48,44 @@ def exhausted() -> Iterator[int]:
             os.close(one)
 
 
-def pages(log: SyncAudit, **query: Any) -> list[str]:
+def told(actions: list[str]) -> list[int]:
+    """Return what tells a list of actions from every other."""
+    return [len(actions), zlib.crc32(" ".join(actions).encode())]
+
+
+def pages(log: SyncAudit, **query: Any) -> list[int]:
     """Return the actions of all events of a query."""
     page = log.list(limit=300, **query)
     found = [str(event.action) for event in page.events]
     while page.has_more:
         page = log.list(limit=300, cursor=page.cursor, **query)
         found += [str(event.action) for event in page.events]
-    return found
+    return told(found)
 
 
-def tailed(log: SyncAudit) -> list[str]:
+def tailed(log: SyncAudit) -> list[int]:
     """Return the actions of all that a tail tells from the beginning until it has caught up."""
     found: list[str] = []
     with log.subscribe() as tail:
         while isinstance(notice := tail.read(timeout_s=0), Batch):
             found += [str(event.action) for event in notice.events]
-    return found
+    return told(found)
 
 
-def questions(log: SyncAudit, ids: list[str]) -> dict[str, Callable[[], object]]:
+def questions(log: SyncAudit, ids: Sequence[str]) -> dict[str, Callable[[], object]]:
     """Return what is asked, each with an answer that depends on every table, or on an old one."""
     return {
         "list": lambda: pages(log),
         "list, newest first": lambda: pages(log, order="desc"),
         "list by topic": lambda: pages(log, topic=("half", "1")),
-        "list by actor": lambda: pages(log, filter={"action": "7"}),
+        "list by action": lambda: pages(log, filter={"action": "7"}),
         "tail": lambda: tailed(log),
         "get": lambda: [log.get(ids[3]).action, log.get(ids[-1]).action],
         "topics": lambda: [(list(one.topic), one.events) for one in log.topics(("half",)).topics],
     }
 
 
-def answers(log: SyncAudit, ids: list[str]) -> dict[str, Any]:
+def answers(log: SyncAudit, ids: Sequence[str]) -> dict[str, Any]:
     """Return each answer, or the code of the error that came instead."""
     said: dict[str, Any] = {}
     for name, question in questions(log, ids).items():
@@ -104,7 +114,11 @@ def append(log: SyncAudit, numbers: Iterator[int], count: int) -> tuple[list[Any
 
 
 def numbered(number: int) -> NewEvent:
-    return NewEvent(topics=[("half", str(number % 2))], action=f"{number}", data={"text": "x" * 300})
+    return NewEvent(
+        topics=[("half", str(number % 2))],
+        action=f"{number}",
+        data={"text": f"{random.Random(number).getrandbits(4_000):x}"},
+    )
 
 
 def open_answer(path: Path) -> str:
@@ -126,13 +140,14 @@ def main(path: Path) -> None:
     numbers = itertools.count(EVENTS)
     # Waits of 5 s for a store that can't come back are tested elsewhere.
     handle.WAIT_S = sequencer.WAIT_S = 0.5  # type: ignore[misc]
+    leveldb._TABLE_BYTES = TABLE_BYTES  # type: ignore[misc]
     with Audit.open_sync(path, create=True, options=OPTIONS) as log:
         ids = [
             receipt.id
-            for start in range(0, EVENTS, 50)
-            for receipt in log.append_many([numbered(number) for number in range(start, start + 50)])
+            for start in range(0, EVENTS, 500)
+            for receipt in log.append_many([numbered(number) for number in range(start, start + 500)])
         ]
-        say(sum(name.suffix == ".ldb" for name in (path / "log").iterdir()))
+    say(sum(name.suffix == ".ldb" for name in (path / "log").iterdir()))
     resource.setrlimit(resource.RLIMIT_NOFILE, (DESCRIPTORS, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
     with exhausted():
         opening = open_answer(path)
