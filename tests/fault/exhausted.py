@@ -139,7 +139,8 @@ def main(path: Path) -> None:
 
     numbers = itertools.count(EVENTS)
     # Waits of 5 s for a store that can't come back are tested elsewhere.
-    handle.WAIT_S = sequencer.WAIT_S = 0.5  # type: ignore[misc]
+    for module in (handle, sequencer):
+        vars(module)["WAIT_S"] = 0.5
     leveldb._TABLE_BYTES = TABLE_BYTES  # type: ignore[misc]
     with Audit.open_sync(path, create=True, options=OPTIONS) as log:
         ids = [
