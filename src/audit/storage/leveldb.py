@@ -7,6 +7,7 @@ on an I/O error); creating is its own step; no handle is written to again after 
 from __future__ import annotations
 
 import ctypes
+import logging
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -60,8 +61,11 @@ from audit.storage.records import (
     encode_receipt,
     receipt_key,
 )
+from audit.storage.torn import cut_torn_tail
 
 __all__ = ["LevelDBStorage", "create_store", "open_store"]
+
+_logger: Final = logging.getLogger("audit")
 
 _TABLE_BYTES: Final = 8 * 1024 * 1024
 _BLOCK_BYTES: Final = 1024
@@ -110,17 +114,7 @@ def open_store(path: Path, options: StoreOptions) -> LevelDBStorage:
         )
         raise StoreMissing(f"{path} holds no store: {problem}")
     try:
-        database = plyvel.DB(
-            str(path),
-            create_if_missing=False,
-            paranoid_checks=True,
-            compression=None,
-            write_buffer_size=options.write_buffer_bytes,
-            lru_cache_size=options.driver_cache_bytes,
-            max_file_size=_TABLE_BYTES,
-            block_size=_BLOCK_BYTES,
-            bloom_filter_bits=10,
-        )
+        database = _open_database(path, options)
     except plyvel.CorruptionError as error:
         raise StoreCorrupt(str(path), _text(error)) from error
     except (plyvel.Error, OSError) as error:
@@ -136,6 +130,43 @@ def open_store(path: Path, options: StoreOptions) -> LevelDBStorage:
     except BaseException:
         database.close()
         raise
+
+
+def _open_database(path: Path, options: StoreOptions) -> Any:
+    """Open a database, without the write that a power cut tore, if there is one."""
+
+    def attempt() -> Any:
+        return plyvel.DB(
+            str(path),
+            create_if_missing=False,
+            paranoid_checks=True,
+            compression=None,
+            write_buffer_size=options.write_buffer_bytes,
+            lru_cache_size=options.driver_cache_bytes,
+            max_file_size=_TABLE_BYTES,
+            block_size=_BLOCK_BYTES,
+            bloom_filter_bits=10,
+        )
+
+    try:
+        return attempt()
+    except plyvel.CorruptionError:
+        torn = cut_torn_tail(path)
+        if torn is None:
+            raise
+    try:
+        database = attempt()
+    except plyvel.CorruptionError:
+        # Something else is damaged. Nothing is changed then.
+        torn.restore()
+        raise
+    _logger.warning(
+        "%s: a power cut tore the last write, which was not acknowledged: %s bytes from byte %s on are left out",
+        torn.file,
+        len(torn.content),
+        torn.start,
+    )
+    return database
 
 
 class LevelDBStorage:
