@@ -61,11 +61,13 @@ def digest(slices: Iterable[bytes]) -> str:
     return hashlib.sha256(b"\n".join(slices)).hexdigest()
 
 
-def asked(question: Callable[[], object]) -> str | None:
+def asked(question: Callable[[], object], said: list[str] | None = None) -> str | None:
     """Ask something; return the code of the error, and for what must never happen more than that."""
     try:
         question()
     except AuditError as error:
+        if said is not None:
+            said.append(str(error))
         return error.code
     except Exception as error:  # noqa: BLE001 - said, and found to be wrong by whoever reads it
         return f"not one of ours: {type(error).__name__}: {error}"
@@ -125,7 +127,8 @@ def examined(path: Path, samples: dict[str, Any]) -> dict[str, Any]:
     """Open a store and ask it everything."""
     answers: dict[str, Any] = {}
     findings: list[str] = []
-    answers["fsck"] = asked(lambda: findings.extend(map(str, check_store(path).findings)))
+    said: list[str] = []
+    answers["fsck"] = asked(lambda: findings.extend(map(str, check_store(path).findings)), said)
     answers["findings"] = findings[:5]
 
     def ask() -> None:
@@ -139,7 +142,8 @@ def examined(path: Path, samples: dict[str, Any]) -> dict[str, Any]:
             # Last, since it appends when the key is not known.
             answers["receipts"] = {str(number): repeated(log, number) for number in samples["numbers"]}
 
-    answers["opened"] = asked(ask)
+    answers["opened"] = asked(ask, said)
+    answers["said"] = said
     return answers
 
 

@@ -200,7 +200,12 @@ class Served:
             if found is None:
                 continue
             failure, content = (-found, b"") if isinstance(found, int) else (0, found)
-            os.write(device, ANSWER.pack(ANSWER.size + len(content), failure, unique) + content)
+            try:
+                os.write(device, ANSWER.pack(ANSWER.size + len(content), failure, unique) + content)
+            except OSError as error:
+                # Nobody waits for it any more: given up, or unmounted.
+                if error.errno not in {errno.ENOENT, errno.ENODEV, errno.EPERM}:
+                    raise
 
 
 def answering(disk: Disk, device: int) -> None:

@@ -8,11 +8,13 @@ from __future__ import annotations
 import json
 import random
 import shutil
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import pytest
+from msgspec import structs
 
 from audit import Audit
 from audit.codec.events import event_id_text, event_index
@@ -22,6 +24,7 @@ from audit.storage.leveldb import open_store
 from audit.testing import FakeClock, log_on
 from tests.fault.children import Child, started
 from tests.fault.damaged import OPTIONS, QUERIES, digest, made_event
+from tests.fault.report import record, scaled, seeded
 
 EVENTS: Final = 2_500
 SEED: Final = 20_260_101
@@ -80,6 +83,8 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Whole]:
     """Build a store of several tables, whose last commits are in LevelDB's write-ahead log only."""
     path = tmp_path_factory.mktemp("whole") / "data"
     Audit.init(path, clock=FakeClock())
+    # Leaves a reserve, and who held the store.
+    Audit.open_sync(path, clock=FakeClock(), options=structs.replace(OPTIONS, reserve_bytes=1 << 16)).close()
     append_events(path, 0, EVENTS - 300)
     # Into tables that no compaction will touch any more: each of them is in use.
     database = plyvel.DB(str(path / "log"), compression=None, block_size=1024, bloom_filter_bits=10, max_file_size=1)
@@ -283,6 +288,99 @@ def test_damage_is_told_or_changes_nothing(
         return in_copy
 
     assert_taken_well(whole, tmp_path, map(damaging, range(cases)), may_be_shorter=files == "*.log")
+
+
+# Files by what they are for, so that each kind is hit, however many files of it there are.
+KINDS: Final = (
+    "log/*.ldb",
+    "log/*.log",
+    "log/MANIFEST-*",
+    "log/CURRENT",
+    "log/LOG*",
+    "log/LOCK",
+    "reserve",
+    "holder.json",
+)
+DAMAGES: Final = (
+    flip_anywhere,
+    flip_anywhere,
+    flip_anywhere,
+    flip_near_the_end,
+    cut_the_end,
+    cut_the_middle,
+    zero_a_page,
+    remove,
+)
+DAMAGED: Final = scaled(100)
+
+
+def assert_named(told: dict[str, Any]) -> None:
+    """Check that what was found says where: a record, or a file; never just that something is wrong."""
+    texts = [*told["findings"], *told["said"]]
+    unnamed = [text for text in texts if "record='the database'" in text or text.startswith("the database:")]
+    assert not texts or len(unnamed) < len(texts), texts
+
+
+def anywhere(seed: int, number: int, files: str) -> InCopy:
+    """Return what damages a file of a kind as a seed has it."""
+
+    def in_copy(copy: Path) -> str:
+        chance = random.Random(f"{seed} {number}")
+        file = chance.choice(sorted(copy.glob(files), key=lambda one: (one.stat().st_size, one.name)))
+        damage = chance.choice(DAMAGES) if file.stat().st_size else remove
+        return f"{file.relative_to(copy)}: {damage(file, chance)}"
+
+    return in_copy
+
+
+@pytest.mark.timeout(300 * scaled(1))
+def test_a_hundred_damages_of_all_kinds_of_files_are_told_or_change_nothing(whole: Whole, tmp_path: Path) -> None:
+    seed = seeded(SEED)
+    taken: Counter[str] = Counter()
+    missing = 0
+    chance = random.Random(seed)
+    # Each kind, and then mostly those that hold something.
+    kinds = [*KINDS, *chance.choices(KINDS, (8, 8, 4, 2, 1, 1, 1, 1), k=DAMAGED - len(KINDS))]
+    for first in range(0, DAMAGED, 20):
+        copies = tmp_path / f"{first}"
+        copies.mkdir()
+        numbers = range(first, min(first + 20, DAMAGED))
+        for number, (where, told) in zip(
+            numbers, whole.examined(copies, (anywhere(seed, n, kinds[n]) for n in numbers)), strict=True
+        ):
+            try:
+                # What a cut of the newest write-ahead log may do besides: see docs/design/failure-and-fencing.md.
+                how = judge(whole, told, may_be_shorter=kinds[number] == "log/*.log")
+                assert_named(told)
+            except AssertionError as error:
+                raise AssertionError(f"{where}: {error}") from error
+            print(f"{where}: {how}")  # noqa: T201 - shown when a case fails
+            taken[how] += 1
+            missing += EVENTS - told["size"] if how == "shorter" else 0
+        shutil.rmtree(copies)
+    assert taken["refused"]
+    assert taken["told"] + taken["found by fsck"]
+    assert taken["unchanged"]
+    shorter = taken.pop("shorter", 0)
+    record(
+        fault="damaged files",
+        injected="bits flipped, bytes cut out or off, pages zeroed, files removed: tables, write-ahead log, MANIFEST, "
+        "CURRENT, reserve, holder, lock, LevelDB's own log",
+        tried=taken.total(),
+        acknowledged=taken.total() * EVENTS,
+        lost=0,
+        repeated=0,
+        detected=", ".join(f"{how}: {count}" for how, count in sorted(taken.items())),
+    )
+    record(
+        fault="the newest write-ahead log cut, lost or zeroed (nothing outside the store knows its size)",
+        injected="as before; whole commits are missing at the end, all others are there",
+        tried=shorter,
+        acknowledged=shorter * EVENTS,
+        lost=missing,
+        repeated=0,
+        detected="not by the store: by a cursor or an id from outside",
+    )
 
 
 def test_an_undamaged_store_answers_as_it_did(whole: Whole, tmp_path: Path) -> None:

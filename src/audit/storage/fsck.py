@@ -38,7 +38,7 @@ from audit.codec.terms import event_terms, topic_of_term
 from audit.model.errors import AuditError, StoreClosed, StoreCorrupt, Unavailable
 from audit.model.ids import format_id
 from audit.model.topic import Topic
-from audit.storage.driver import plyvel
+from audit.storage.driver import error_text, plyvel
 from audit.storage.port import KnownClaim
 from audit.storage.records import decode_count, decode_receipt, receipt_key
 
@@ -129,7 +129,7 @@ class _Check:
         except StoreCorrupt as error:
             self.findings.append(Finding(error.record, error.problem))
         except plyvel.Error as error:
-            self.findings.append(Finding(record, f"LevelDB can't read it: {error}"))
+            self.findings.append(Finding(record, f"LevelDB can't read it: {error_text(error)}"))
         except (msgspec.MsgspecError, AuditError, ValueError, IndexError) as error:
             self.findings.append(Finding(record, f"can't be decoded: {error}"))
 
@@ -138,15 +138,24 @@ class _Check:
 
     def _records(self, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
         iterator = self._database.raw_iterator(verify_checksums=True)
-        with closing(iterator), self._noting("the database"):
-            iterator.seek(prefix)
-            for number in counting():
-                if not iterator.valid() or not iterator.key().startswith(prefix):
-                    break
-                yield iterator.key(), iterator.value()
-                iterator.next()
-                if number % _RECORDS_PER_BREATH == 0:
-                    self._breathe()
+        last = b""
+        with closing(iterator):
+            try:
+                iterator.seek(prefix)
+                for number in counting():
+                    if not iterator.valid() or not iterator.key().startswith(prefix):
+                        break
+                    last = iterator.key()
+                    yield last, iterator.value()
+                    iterator.next()
+                    if number % _RECORDS_PER_BREATH == 0:
+                        self._breathe()
+            except plyvel.Error as error:
+                # A block of many records can't be read: the last one before it is the nearest name there is.
+                where = (
+                    f"behind {describe(last)}" if last else f"at the first {describe(prefix) if prefix else 'record'}"
+                )
+                self._note(f"the database, {where}", f"LevelDB can't read it: {error_text(error)}")
 
     def segments(self) -> None:
         """Check every sealed segment: directory, chunks, events, posting lists."""

@@ -44,7 +44,7 @@ from audit.model.errors import (
 )
 from audit.model.topic import Topic
 from audit.storage.blockcache import BlockCache
-from audit.storage.driver import plyvel
+from audit.storage.driver import error_text, plyvel
 from audit.storage.expiry import Expired, find_expired
 from audit.storage.forks import abandon_after_fork
 from audit.storage.fsck import Report, check_database
@@ -94,7 +94,7 @@ def create_store(path: Path, store_id: str, layout: Layout = Layout()) -> StoreM
         finally:
             database.close()
     except (plyvel.Error, OSError) as error:
-        raise Unavailable(f"can't create a store in {path}: {_text(error)}") from error
+        raise Unavailable(f"can't create a store in {path}: {error_text(error)}") from error
     return meta
 
 
@@ -116,9 +116,9 @@ def open_store(path: Path, options: StoreOptions) -> LevelDBStorage:
     try:
         database = _open_database(path, options)
     except plyvel.CorruptionError as error:
-        raise StoreCorrupt(str(path), _text(error)) from error
+        raise StoreCorrupt(str(path), error_text(error)) from error
     except (plyvel.Error, OSError) as error:
-        text = _text(error)
+        text = error_text(error)
         # Only what the lock itself says: the path is in every message, and that of the file LOCK in some.
         if text.startswith("IO error: lock "):
             raise StoreLocked(f"{path} is open already: {text}") from error
@@ -175,7 +175,7 @@ class LevelDBStorage:
     def __init__(self, database: Any, options: StoreOptions) -> None:
         self._database = database
         self._gate = Gate()
-        with _reading:
+        with _reading_meta:
             if database.get(END) is None:
                 raise StoreCorrupt(describe(END), "is missing")
             record = database.get(META, verify_checksums=True)
@@ -196,7 +196,7 @@ class LevelDBStorage:
 
     def load(self) -> Head:
         """See `Storage.load`."""
-        with self._gate, _reading, closing(self._database.raw_iterator(verify_checksums=True)) as iterator:
+        with self._gate, _reading_directories, closing(self._database.raw_iterator(verify_checksums=True)) as iterator:
             first_index, last_id = _sealed_end(iterator)
             self._sealed = first_index
             commits: list[tuple[bytes, Commit]] = []
@@ -241,7 +241,7 @@ class LevelDBStorage:
                         puts.put(key, encode_commit(key, batch.head))
                     batch.ready()
             except (plyvel.Error, OSError) as error:
-                raise OutcomeUnknown(f"the write failed, its outcome is not known: {_text(error)}") from error
+                raise OutcomeUnknown(f"the write failed, its outcome is not known: {error_text(error)}") from error
             self._counts.update(counts)
             if batch.sealed:
                 last = batch.sealed[-1]
@@ -396,6 +396,9 @@ def _sealed_end(iterator: Any) -> tuple[int, int]:
 class _Reading:
     """Turns a driver's error while reading into one of ours. A generator would do, at ten times the cost a page."""
 
+    def __init__(self, record: str) -> None:
+        self._record = record
+
     def __enter__(self) -> None:
         pass
 
@@ -405,14 +408,11 @@ class _Reading:
         if error is None:
             return
         if isinstance(error, plyvel.CorruptionError):
-            raise StoreCorrupt("the database", _text(error)) from error
+            raise StoreCorrupt(self._record, error_text(error)) from error
         if isinstance(error, plyvel.Error):
-            raise Unavailable(f"can't read the store: {_text(error)}") from error
+            raise Unavailable(f"can't read the store: {error_text(error)}") from error
 
 
-_reading: Final = _Reading()
-
-
-def _text(error: BaseException) -> str:
-    raw = error.args[0] if error.args else error
-    return raw.decode(errors="replace") if isinstance(raw, bytes) else str(raw)
+_reading: Final = _Reading("the database")
+_reading_meta: Final = _Reading(describe(META))
+_reading_directories: Final = _Reading("the directories of segments, or the commits behind them")
