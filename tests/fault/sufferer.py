@@ -138,6 +138,18 @@ def suffer(plan: dict[str, Any], control: Control) -> dict[str, Any]:
     store, mode = Path(plan["store"]), Mode(*plan["mode"])
     if not plan["fencing"]:
         Sequencer._fence = lambda self, cause: None  # type: ignore[method-assign]
+    told = ""
+    if plan["creating"]:
+        control.arm(plan["nth"], mode)
+        try:
+            Audit.init(store)
+        except Unavailable as error:
+            told = error.code
+        if not control["failed"]:
+            return {"given": 1, "told": [], "first": None}
+        control.clear()
+        Audit.open_sync(store, create=True, options=OPTIONS).close()
+        return {"given": 1, "told": [told], "first": control.first_failed}
     Audit.init(store)
     control.arm(plan["nth"], mode)
     options = structs.replace(OPTIONS, write_buffer_bytes=plan["buffer_bytes"])

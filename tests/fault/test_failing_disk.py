@@ -32,7 +32,7 @@ WHOLE: Final = 12
 """In one of so many lives, the log is checked with all its questions."""
 ENOUGH: Final = 100
 """Calls that a life makes at least; fewer would mean that the shim is not there."""
-PLAN: Final = {"afterwards": 40, "fencing": True, "buffer_bytes": OPTIONS.write_buffer_bytes}
+PLAN: Final = {"creating": False, "afterwards": 40, "fencing": True, "buffer_bytes": OPTIONS.write_buffer_bytes}
 
 
 @pytest.fixture(scope="module")
@@ -190,3 +190,26 @@ def test_a_failing_disk_is_not_taken_for_a_store_that_another_process_holds(shim
             said = child.line()
             assert said["failed"]
             assert said["told"] == ["opening: unavailable"]
+
+
+@pytest.mark.parametrize("name", ["EIO once", "ENOSPC until told"])
+def test_a_creation_that_fails_leaves_nothing_in_the_way_of_the_next_one(name: str, shim: Path, tmp_path: Path) -> None:
+    told: Counter[str] = Counter()
+    with suffering(shim, tmp_path) as child:
+        for nth in itertools.count(1):
+            store = tmp_path / "disk" / f"{nth}"
+            said = live(child, store, nth, MODES[name], creating=True)
+            if said["first"] is None:
+                break
+            told.update(said["told"])
+            assert check_store(store).findings == []
+    assert told["unavailable"] > 15
+    record(
+        fault=f"a call to the disk fails while a store is created: {name}",
+        injected="LD_PRELOAD, each call in turn",
+        tried=told.total(),
+        acknowledged=0,
+        lost=0,
+        repeated=0,
+        detected=f"unavailable, {told['unavailable']} times; created again",
+    )

@@ -170,6 +170,12 @@ def test_creating_where_other_files_are_is_refused_and_leaves_them(tmp_path: Pat
     assert listing(tmp_path) == before
 
 
+def test_what_a_killed_creation_left_is_in_nobodys_way(tmp_path: Path) -> None:
+    (tmp_path / "data" / "log.new-0123456789abcdef").mkdir(parents=True)
+    with Audit.open_sync(tmp_path / "data", create=True, options=OPTIONS) as log:
+        assert log.append(event("a")).index == 0
+
+
 def test_creating_over_a_file_is_refused_and_leaves_it(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("mine")
     for name in ("file", "file/below"):

@@ -47,7 +47,7 @@ class Audit(AsyncVerbs):
         if directory.log_path.exists():
             raise StoreExists(f"{directory.path} holds a store already")
         try:
-            if directory.path.is_dir() and any(directory.path.iterdir()):
+            if directory.path.is_dir() and not directory.bare():
                 raise StoreExists(f"{directory.path} is not empty and holds no store")
         except OSError as error:
             raise Unavailable(f"can't create a store in {directory.path}: {error}") from error

@@ -13,7 +13,7 @@ import msgspec
 
 from audit.log.room import Room
 from audit.model.errors import DiskFull, StoreLocked, StoreMissing, Unavailable
-from audit.storage.leveldb import LevelDBStorage, open_store
+from audit.storage.leveldb import UNFINISHED, LevelDBStorage, open_store
 from audit.storage.options import StoreOptions
 
 __all__ = ["Directory"]
@@ -40,6 +40,10 @@ class Directory(Room):
     def log_path(self) -> Path:
         """Where LevelDB is."""
         return self.path / _LOG
+
+    def bare(self) -> bool:
+        """Whether nothing is in the directory but what creations that were killed have left."""
+        return all(one.name.startswith(f"{_LOG}{UNFINISHED}") for one in self.path.iterdir())
 
     def open(self) -> LevelDBStorage:
         """Open the store and note down who has it.

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import ctypes
 import logging
+import os
+import shutil
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -63,7 +65,10 @@ from audit.storage.records import (
 )
 from audit.storage.torn import cut_torn_tail
 
-__all__ = ["LevelDBStorage", "create_store", "open_store"]
+__all__ = ["UNFINISHED", "LevelDBStorage", "create_store", "open_store"]
+
+UNFINISHED: Final = ".new-"
+"""After a store's name, and before a random part: the name of one that is being created."""
 
 _logger: Final = logging.getLogger("audit")
 
@@ -82,20 +87,36 @@ def create_store(path: Path, store_id: str, layout: Layout = Layout()) -> StoreM
         Unavailable: it can't be written.
     """
     meta = StoreMeta(format=FORMAT, store_id=store_id, layout=layout)
+    # Made beside its place and put there whole: what is left of a creation that fails, or is killed, is no store that
+    # can neither be opened nor be created again.
+    made = path.with_name(f"{path.name}{UNFINISHED}{os.urandom(8).hex()}")
     try:
-        path.mkdir(parents=True, exist_ok=True)
-        if any(path.iterdir()):
+        if path.exists() and any(path.iterdir()):
             raise StoreExists(f"{path} is not empty")
-        database = plyvel.DB(str(path), create_if_missing=True, error_if_exists=True, paranoid_checks=True)
+        made.mkdir(parents=True)
+        database = plyvel.DB(str(made), create_if_missing=True, error_if_exists=True, paranoid_checks=True)
         try:
             with database.write_batch(sync=True) as batch:
                 batch.put(END, b"")
                 batch.put(META, encode_meta(meta))
         finally:
             database.close()
+        made.rename(path)
+        _sync_directory(path.parent)
     except (plyvel.Error, OSError) as error:
         raise Unavailable(f"can't create a store in {path}: {error_text(error)}") from error
+    finally:
+        shutil.rmtree(made, ignore_errors=True)
     return meta
+
+
+def _sync_directory(path: Path) -> None:
+    """Have the disk keep the names in a directory."""
+    directory = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)
 
 
 def open_store(path: Path, options: StoreOptions) -> LevelDBStorage:
