@@ -363,3 +363,31 @@ async def test_asynchronous_verb_does_the_same(place: Path) -> None:
         info = await log.backup(place / "full", on_progress=lambda done, total: seen.append((done, total)))
         assert (info.events, seen[-1]) == (3, (3, 3))
     assert restore_store(place / "restored", [place / "full"]).size == 3
+
+
+def test_increments_by_number_leave_no_gap(chain: tuple[Path, list[Path]]) -> None:
+    place, (full, more) = chain
+    with opened(place / "source") as log:
+        size = log.info().size
+        log.append_many([event("d")] * 3)
+        log.backup(place / "gap", since=size + 1)
+        log.backup(place / "overlap", since=size - 1)
+        log.backup(place / "next", since=size)
+    for name in ("gap", "overlap"):
+        with pytest.raises(BackupInvalid, match="the one before ends after"):
+            restore_store(place / "restored", [full, more, place / name])
+        assert untouched(place, place / "restored")
+    assert restore_store(place / "restored", [full, more, place / "next"]).size == size + 3
+
+
+def test_increment_goes_with_the_very_backup_that_it_was_made_from(place: Path) -> None:
+    source = filled(place / "source")
+    with source.log as log:
+        log.backup(place / "one")
+        source.clock.advance(1_000)
+        log.backup(place / "two")
+        log.append(event("d"))
+        log.backup(place / "more", since=place / "one")
+    with pytest.raises(BackupInvalid, match="goes on from backup"):
+        restore_store(place / "restored", [place / "two", place / "more"])
+    restore_store(place / "restored", [place / "one", place / "more"])
