@@ -7,10 +7,10 @@ STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help venv check lint format types imports test fault fault-long coverage fuzz bench demo proto build clean
+.PHONY: help venv check lint format types imports test fault fault-long coverage fuzz bench bench-peers demo proto build clean
 
 help: ## List the targets
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 venv: $(STAMP) ## Create .venv and install the package, editable, with its tools
 
@@ -67,6 +67,10 @@ fuzz: $(STAMP) ## Fuzz the decoders with atheris, for FUZZ_S seconds
 
 bench: $(STAMP) ## Run the benchmarks
 	$(BIN)/python tests/bench/run.py
+
+bench-peers: $(STAMP) ## Run the same work through other stores and ours (ARGS="--quick")
+	sh tests/bench/peers/install.sh $(BIN)/python
+	$(BIN)/python -m tests.bench.peers.run $(ARGS)
 
 demo: $(STAMP) ## Walk through the command line on a store of its own
 	PATH="$(CURDIR)/$(BIN):$$PATH" sh docs/demo.sh

