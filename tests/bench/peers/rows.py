@@ -23,6 +23,7 @@ __all__ = [
     "append_connections",
     "append_one",
     "fill",
+    "first_answers",
     "forget",
     "live",
     "paced",
@@ -75,6 +76,20 @@ async def places(side: Side) -> None:
     async with _linked(side) as link:
         found = await link.places()
     side.known_places = found[: max(1, len(found) * 95 // 100)]
+
+
+async def first_answers(side: Side) -> dict[str, list[int]]:
+    """Return which events a side's first pages and replay have: those of all sides, or the work is not the same."""
+    async with _linked(side) as link:
+        first = side.known_places[0]
+        answers = {}
+        if "page" in side.offers:
+            answers["page"] = [event.data["bytes"] for event in await link.page(first)]
+        if "facets" in side.offers:
+            answers["facets"] = [event.data["bytes"] for event in await link.page_by_facets(first)]
+        if "replay" in side.offers:
+            answers["replay"] = [await link.replay()]
+        return answers
 
 
 async def append_one(side: Side, count: int) -> Figures:

