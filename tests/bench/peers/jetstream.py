@@ -117,12 +117,9 @@ class JetStream(Side):
     def _answers(self) -> bool:
         try:
             with socket.create_connection(("127.0.0.1", self._port), 1.0) as asked:
-                return asked.recv(100).startswith(b"INFO") and b"Server is ready" in self._words()
+                return asked.recv(100).startswith(b"INFO") and "Server is ready" in self.words()
         except OSError:
             return False
-
-    def _words(self) -> bytes:
-        return self.words().rpartition("Starting nats-server")[2].encode()
 
     async def _make(self) -> None:
         connection = await self._open()

@@ -75,12 +75,11 @@ class Served(Side):
 
     def start(self) -> None:
         command = Path(sys.executable).with_name("audit")
-        self._said = len(self.words())
         self.run([command, "serve", "--data", self.directory / "store", "--create", "--listen", "127.0.0.1:0"])
         wait_until(self, lambda: self._url() is not None)
 
     def _url(self) -> str | None:
-        found = re.findall(r"^http://(\S+)$", self.words()[self._said :], re.MULTILINE)
+        found = re.findall(r"^http://(\S+)$", self.words(), re.MULTILINE)
         return f"ws://{found[-1]}/rpc" if found else None
 
     async def connect(self) -> Link:

@@ -118,6 +118,7 @@ class Side(ABC):
     def __init__(self) -> None:
         self.known_places: list[Any] = []
         self.empty_bytes = 0
+        self._said_before = 0
         self._directory: Path | None = None
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -143,7 +144,8 @@ class Side(ABC):
         """Start the server's process, to be ended by the signal `stop`."""
         self._stop_signal = stop
         # Its words are kept, for when it does not start.
-        with (self.directory.parent / f"{self.name}.log").open("ab") as words:
+        with self._log.open("ab") as words:
+            self._said_before = words.tell()
             self._process = subprocess.Popen(
                 [str(word) for word in command], stdout=words, stderr=words, user=user, cwd=self.directory
             )
@@ -166,14 +168,17 @@ class Side(ABC):
         return sum(_pss_mib(pid) for pid in _family(self._process.pid))
 
     def words(self) -> str:
-        """Return the end of what the server said."""
-        log = self.directory.parent / f"{self.name}.log"
-        return log.read_text(errors="replace")[-2_000:] if log.exists() else ""
+        """Return what the server said since its last start."""
+        return self._log.read_bytes()[self._said_before :].decode(errors="replace")
+
+    @property
+    def _log(self) -> Path:
+        return self.directory.parent / f"{self.name}.log"
 
     def check_alive(self) -> None:
         """Raise when the server is gone."""
         if self._process is not None and self._process.poll() is not None:
-            raise RuntimeError(f"{self.name} ended with {self._process.returncode}:\n{self.words()}")
+            raise RuntimeError(f"{self.name} ended with {self._process.returncode}:\n{self.words()[-2_000:]}")
 
 
 def paths(topic: Sequence[str]) -> list[str]:
@@ -203,7 +208,7 @@ def wait_until(side: Side, answers: Callable[[], bool]) -> None:
     while not answers():
         side.check_alive()
         if time.monotonic() > until:
-            raise RuntimeError(f"{side.name} does not answer:\n{side.words()}")
+            raise RuntimeError(f"{side.name} does not answer:\n{side.words()[-2_000:]}")
         time.sleep(0.05)
 
 
