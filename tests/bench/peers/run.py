@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import resource
 import shlex
+import signal
 import sys
 import tempfile
 from collections.abc import Callable, Coroutine, Iterator, Sequence
@@ -218,9 +219,9 @@ def running(sides: Sequence[Side], directory: Path) -> Iterator[None]:
     started: list[Side] = []
     try:
         for side in sides:
+            started.append(side)
             side.prepare(directory)
             side.start()
-            started.append(side)
             side.empty_bytes = side.disk_bytes()
         yield
     finally:
@@ -242,6 +243,8 @@ def main() -> None:
     options = parser.parse_args()
     most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    # Being told to end is a reason to end the servers, too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     wanted = options.sides.split(",") if options.sides else [*SIDES, *EMBEDDED]
     report = Report(shlex.join(["make", "bench-peers", f"ARGS={shlex.join(sys.argv[1:])}"]))
     report.facts["versions"] = {name: _version(name) for name in CLIENTS}
