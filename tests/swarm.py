@@ -18,9 +18,9 @@ UPGRADE: Final = (
 )
 
 
-def masked(text: str, opcode: int = 1) -> bytes:
+def masked(text: str | bytes, opcode: int = 1) -> bytes:
     """Return a client's frame, with a mask of zeros."""
-    body = text.encode()
+    body = text.encode() if isinstance(text, str) else text
     size = len(body)
     length = bytes((0x80 | size,)) if size < 126 else b"\xfe" + size.to_bytes(2, "big")
     return bytes((0x80 | opcode,)) + length + bytes(4) + body
@@ -75,7 +75,7 @@ class Subscriber(asyncio.Protocol):
             message = bytes(buffer[start : start + size])
             at = start + size
             if opcode == 9:
-                self.transport.write(masked(message.decode("latin-1"), 10))
+                self.transport.write(masked(message, 10))
             elif opcode == 1:
                 self._message(message, now)
         del buffer[:at]
