@@ -118,7 +118,7 @@ TARGETS: Final[dict[str, Target]] = {
         lambda claim: decode_receipt(RECEIPT_KEY, encode_receipt(RECEIPT_KEY, claim)),
     ),
     "the metadata": Target(decode_meta, (StoreCorrupt, StoreFormat), lambda meta: decode_meta(encode_meta(meta))),
-    "an event": Target(decode_event, (msgspec.MsgspecError,)),
+    "an event": Target(decode_event, (msgspec.MsgspecError, UnicodeDecodeError)),
     "a key": Target(describe, ()),
     "a cursor": Target(
         _text(lambda text: decode_cursor(text, DIGEST)),

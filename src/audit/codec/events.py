@@ -125,7 +125,7 @@ def decode_event(event: bytes) -> Event:
     """Return the event of its stored JSON.
 
     Raises:
-        msgspec.MsgspecError: the bytes are no event.
+        msgspec.MsgspecError, UnicodeDecodeError: the bytes are no event.
     """
     return _decoder.decode(event)
 
