@@ -39,7 +39,7 @@ _ARRIVE_S: Final = 120.0
 
 
 def made(count: int, seed: int = 1) -> list[NewEvent]:
-    """Return events of 300 bytes as encoded by who appends them; our log's own fields come on top."""
+    """Return events of some 280 bytes as encoded by who appends them; our log's own fields come on top."""
     workload = Workload(seed)
     events = []
     for _ in range(count):
