@@ -127,7 +127,8 @@ def left_by_cut(path: Path, said: list[dict[str, Any]]) -> Left:
     """Look at a store after a cut, whatever state it is in."""
     try:
         stored = everything(path) if path.exists() else []
-    except AuditError:
+    except AuditError as error:
+        print(f"refused: {error!r}")  # noqa: T201 - says why nothing was found
         stored = []
     kept = {event_id_text(one).decode() for one in stored}
     return Left(stored, sum(event_id not in kept for call in said for event_id, _ in call["receipts"]))
