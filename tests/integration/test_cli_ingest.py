@@ -139,7 +139,7 @@ def test_interrupted_ingest_says_what_is_in_and_goes_on_when_repeated(audit: Pro
     text = lines_of(*(new_event(number) for number in range(10_000)))
     with audit.start("ingest", "-", stdin=subprocess.PIPE) as process:
         assert process.stdin is not None
-        # Far more than a pipe and its reader's buffer hold: on return, the first calls are committed.
+        # Far more than a pipe and its reader's buffer hold: on return, it is at work.
         process.stdin.write(text)
         process.stdin.flush()
         process.send_signal(signal.SIGINT)
@@ -148,7 +148,7 @@ def test_interrupted_ingest_says_what_is_in_and_goes_on_when_repeated(audit: Pro
     assert b"Traceback" not in err
     appended = int(out.split(b" ")[0].replace(b",", b""))
     # The call that was under way may have been committed too.
-    assert 1_000 <= appended <= len(audit.stored()) <= appended + 1_000
+    assert appended <= len(audit.stored()) <= appended + 1_000
     audit("ingest", "-", stdin=text)
     assert [event["action"] for event in audit.stored()] == [f"a-{number}" for number in range(10_000)]
 
