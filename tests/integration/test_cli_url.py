@@ -104,7 +104,7 @@ def test_key_used_for_another_event_is_refused(audit: Program) -> None:
         (["list", "--url", "nonsense"], b"--url: must be ws://HOST:PORT"),
         (["list", "--url", "unix:"], b"--url: unix: needs the path"),
         (["append", "--topic", "a", "--accept-clock"], b"--accept-clock: is for whoever runs the server"),
-        (["fsck", "--url", "ws://x"], b"--url: audit fsck needs the store's directory"),
+        (["restore", "--url", "ws://x", "b"], b"--url: audit restore needs the store's directory"),
         (["--url", "ws://x", "init"], b"--url: audit init needs the store's directory"),
         (["tail", "--cursor", "x", "--cursor-file", "y"], b"--cursor: give either --cursor or --cursor-file"),
     ],
