@@ -30,6 +30,7 @@ _CODES: Final[tuple[tuple[type[Exception], ExitCode], ...]] = (
     (errors.InvalidParameter, ExitCode.USAGE),
     (errors.Conflict, ExitCode.USAGE),
     (errors.NotFound, ExitCode.NOT_FOUND),
+    (errors.ProofInvalid, ExitCode.FINDINGS),
     (errors.StoreError, ExitCode.STORE),
 )
 

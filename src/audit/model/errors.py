@@ -16,6 +16,16 @@
     ├── Forbidden             who is asking may not do this
     ├── ProtocolViolation     one side of a connection broke the wire's rules
     │   └── MethodNotFound    the server has no such method: it is older, or the name is wrong
+    ├── ProofInvalid          a proof or a checkpoint does not show what it should
+    │   ├── ProofMalformed    not of the form, or not as many hashes as such a proof has
+    │   ├── WrongKey          not signed by the key that is trusted
+    │   ├── WrongOrigin       the checkpoint is another log's
+    │   ├── SignatureInvalid  the trusted key did not sign this
+    │   └── TamperDetected    history is not what was signed
+    │       ├── HashMismatch      an event, a tile or a root is not the one a checkpoint covers
+    │       ├── HistoryForked     two checkpoints of one log that tell different histories
+    │       ├── CheckpointBehind  it covers fewer events than one that was trusted before
+    │       └── CheckpointAhead   it covers more events than there are, or its time is to come
     └── StoreError            about the store as a whole
         ├── StoreMissing      the path holds no store
         ├── StoreExists       the path already holds one
@@ -36,18 +46,25 @@ from typing import ClassVar
 __all__ = [
     "AuditError",
     "BackupInvalid",
+    "CheckpointAhead",
+    "CheckpointBehind",
     "ClockSuspect",
     "Conflict",
     "CursorExpired",
     "CursorInvalid",
     "DiskFull",
     "Forbidden",
+    "HashMismatch",
+    "HistoryForked",
     "InvalidParameter",
     "MethodNotFound",
     "NotFound",
     "OutcomeUnknown",
     "Overloaded",
+    "ProofInvalid",
+    "ProofMalformed",
     "ProtocolViolation",
+    "SignatureInvalid",
     "StoreClosed",
     "StoreCorrupt",
     "StoreError",
@@ -56,9 +73,12 @@ __all__ = [
     "StoreFormat",
     "StoreLocked",
     "StoreMissing",
+    "TamperDetected",
     "TooLarge",
     "Unauthorized",
     "Unavailable",
+    "WrongKey",
+    "WrongOrigin",
 ]
 
 
@@ -191,6 +211,79 @@ class MethodNotFound(ProtocolViolation):
     """The server has no such method: it is older than the client, or the name is wrong."""
 
     code: ClassVar[str] = "method_not_found"
+
+
+class ProofInvalid(AuditError):
+    """A proof or a checkpoint does not show what it should; what it was to vouch for must not be trusted.
+
+    Attributes:
+        subject: What was checked, such as ``event 41`` or ``checkpoint of size 100``.
+        problem: What is wrong with it.
+    """
+
+    code: ClassVar[str] = "proof_invalid"
+
+    def __init__(self, subject: str, problem: str) -> None:
+        super().__init__(f"{subject}: {problem}")
+        self.subject = subject
+        self.problem = problem
+
+    def __reduce__(self) -> tuple[type[ProofInvalid], tuple[str, str]]:
+        return type(self), (self.subject, self.problem)
+
+
+class ProofMalformed(ProofInvalid):
+    """A proof, checkpoint, key or tile is not of its form, or a proof has not as many hashes as it should."""
+
+    code: ClassVar[str] = "proof_malformed"
+
+
+class WrongKey(ProofInvalid):
+    """A checkpoint bears no signature by the key that is trusted."""
+
+    code: ClassVar[str] = "wrong_key"
+
+
+class WrongOrigin(ProofInvalid):
+    """A checkpoint is another log's."""
+
+    code: ClassVar[str] = "wrong_origin"
+
+
+class SignatureInvalid(ProofInvalid):
+    """A signature bears the trusted key's name, but the key did not sign this text."""
+
+    code: ClassVar[str] = "signature_invalid"
+
+
+class TamperDetected(ProofInvalid):
+    """What is there is not what was signed: history was changed, cut off or replaced."""
+
+    code: ClassVar[str] = "tamper_detected"
+
+
+class HashMismatch(TamperDetected):
+    """An event, a tile or a root is not the one that a checkpoint covers."""
+
+    code: ClassVar[str] = "hash_mismatch"
+
+
+class HistoryForked(TamperDetected):
+    """Two checkpoints of one log tell different histories."""
+
+    code: ClassVar[str] = "history_forked"
+
+
+class CheckpointBehind(TamperDetected):
+    """A checkpoint covers fewer events than one that was trusted before: the log was rolled back."""
+
+    code: ClassVar[str] = "checkpoint_behind"
+
+
+class CheckpointAhead(TamperDetected):
+    """A checkpoint covers more events than there are, or its time is still to come."""
+
+    code: ClassVar[str] = "checkpoint_ahead"
 
 
 class StoreError(AuditError):

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from audit.model import errors
-from audit.model.errors import AuditError, BackupInvalid, Conflict, InvalidParameter, StoreCorrupt
+from audit.model.errors import AuditError, BackupInvalid, Conflict, InvalidParameter, ProofInvalid, StoreCorrupt
 
 
 def tree(kind: type[AuditError]) -> Iterator[type[AuditError]]:
@@ -32,7 +32,7 @@ def test_every_error_has_a_code_of_its_own() -> None:
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
 def test_an_error_survives_pickling(kind: type[AuditError]) -> None:
-    two = issubclass(kind, (InvalidParameter, Conflict, StoreCorrupt))
+    two = issubclass(kind, (InvalidParameter, Conflict, ProofInvalid, StoreCorrupt))
     fields = ("file", "place", "problem") if kind is BackupInvalid else ("place", "problem") if two else ("problem",)
     error = kind(*fields)
     again = pickle.loads(pickle.dumps(error))  # noqa: S301 - its own

@@ -1,0 +1,59 @@
+"""The two hashes of RFC 6962, and trees of hashes; nothing here knows what an event is.
+
+A leaf's hash starts with a zero byte, a node's with a one byte, so that no node can be passed off as a leaf.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from hashlib import sha256
+from typing import Final
+
+__all__ = ["EMPTY_ROOT", "HASH_BYTES", "fold", "hash_leaf", "hash_node", "join_peaks", "root_of", "split_point"]
+
+HASH_BYTES: Final = 32
+EMPTY_ROOT: Final = sha256().digest()
+"""Root of the tree without leaves."""
+
+
+def hash_leaf(entry: bytes) -> bytes:
+    """Return the leaf hash of a log entry."""
+    return sha256(b"\0" + entry).digest()
+
+
+def hash_node(left: bytes, right: bytes) -> bytes:
+    """Return the hash of a node above two hashes."""
+    return sha256(b"\1" + left + right).digest()
+
+
+def fold(hashes: bytes) -> bytes:
+    """Return the root above 1, 2, 4, 8 … hashes, given back to back: a subtree without a gap."""
+    while len(hashes) > HASH_BYTES:
+        pairs = range(0, len(hashes), 2 * HASH_BYTES)
+        hashes = b"".join([sha256(b"\1" + hashes[at : at + 2 * HASH_BYTES]).digest() for at in pairs])
+    return hashes
+
+
+def join_peaks(peaks: Iterable[bytes]) -> bytes:
+    """Return the root above the peaks of a tree, given from right (the smallest) to left; at least one."""
+    found = iter(peaks)
+    root = next(found)
+    for peak in found:
+        root = hash_node(peak, root)
+    return root
+
+
+def split_point(count: int) -> int:
+    """Return how many of `count` leaves (2 or more) are below a tree's left child: the largest power of two below."""
+    return 1 << (count - 1).bit_length() - 1
+
+
+def root_of(leaves: list[bytes]) -> bytes:
+    """Return the root above these leaf hashes: the definition of RFC 6962, for what is small enough to hold."""
+    if not leaves:
+        return EMPTY_ROOT
+    row = leaves
+    while len(row) > 1:
+        pairs = [hash_node(row[at], row[at + 1]) for at in range(0, len(row) - 1, 2)]
+        row = pairs + row[-1:] if len(row) % 2 else pairs
+    return row[0]
