@@ -11,6 +11,8 @@ from typing import Any, NamedTuple
 from audit.codec.cursors import decode_cursor
 from audit.log.clock import Clock
 from audit.log.handle import Handle
+from audit.log.live import LiveMetrics
+from audit.log.measuring import Measuring
 from audit.log.observing import Observers
 from audit.log.open_tails import OpenTails
 from audit.log.prepare import PreparedCall, prepare_call
@@ -23,7 +25,9 @@ from audit.log.tail import TailCore, TailRequest, check_tail_limit
 from audit.log.threads import ReaderThreads
 from audit.log.topics import TopicPage, list_topics
 from audit.log.wakeups import Wakeups
-from audit.model.errors import StoreForked
+from audit.metrics.plan import Plan, plan_of
+from audit.metrics.query import MetricQuery
+from audit.model.errors import NotFound, StoreForked
 from audit.model.event import NewEvent
 from audit.model.ids import EventId, format_id
 from audit.model.span import Bound, to_span
@@ -85,6 +89,8 @@ class LogCore:
             storage.close()
             raise
         self.reader = Reader(self.handle, lambda: self.sequencer.snapshot, self.meta.store_id, clock)
+        self.measuring = Measuring(self.reader, self.sequencer, self.meta.store_id)
+        self.live_metrics = LiveMetrics(self.measuring, self.reader, self.wakeups)
         self.threads = ReaderThreads()
         self.open_tails = OpenTails()
         self.recordings = Recordings(self.put, clock)
@@ -150,6 +156,18 @@ class LogCore:
         """Return the children of a topic; blocks on the disk. See `list_topics`."""
         snapshot = self.sequencer
         return list_topics(self.handle, lambda: snapshot.snapshot, self.meta.store_id, topic, limit, cursor)
+
+    def plan(self, query: MetricQuery) -> Plan:
+        """Return the plan of a metric query.
+
+        Raises:
+            InvalidParameter: a member is out of form or bounds, or does not go with the measure.
+            NotFound: no metric of that name is registered.
+        """
+        self.handle.check()
+        if query.metric is not None:
+            raise NotFound(f"no metric is registered as {query.metric!r:.140}")
+        return plan_of(query)
 
     def info(self) -> StoreInfo:
         """Return the log's id, size and ends."""

@@ -12,6 +12,7 @@ from audit.codec.events import decode_event
 from audit.log.backup import Backup, Since
 from audit.log.backupfile import BackupInfo, Progress, as_since, save_backup
 from audit.log.core import LogCore, StoreInfo
+from audit.log.metrics import SyncMetrics
 from audit.log.reader import Page
 from audit.log.recording import Mapper, Mode, Recording
 from audit.log.source import EventSource
@@ -42,6 +43,11 @@ class SyncAudit:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    @property
+    def metrics(self) -> SyncMetrics:
+        """Values over windows of events, and their changes."""
+        return SyncMetrics(self._core)
 
     def append(self, event: NewEvent) -> Receipt:
         """Append one event; it is durable, and visible to readers, when this returns. See `Audit.append`."""

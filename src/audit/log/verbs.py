@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 from audit.codec.events import decode_event
 from audit.log.backupfile import BackupInfo, Progress, save_backup
 from audit.log.core import LogCore, StoreInfo
+from audit.log.metrics import Metrics
 from audit.log.reader import Page
 from audit.log.recording import Mapper, Mode, Recording
 from audit.log.source import EventSource
@@ -48,6 +49,11 @@ class AsyncVerbs:
     def sync(self) -> SyncAudit:
         """The same open log with blocking verbs, for other threads."""
         return SyncAudit(self._core)
+
+    @property
+    def metrics(self) -> Metrics:
+        """Values over windows of events, and their changes."""
+        return Metrics(self._core)
 
     async def append(self, event: NewEvent) -> Receipt:
         """Append one event; it is durable, and visible to readers, when this returns.

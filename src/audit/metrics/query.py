@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Final, Literal, get_args
 
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from audit.model.errors import InvalidParameter
 from audit.model.query import Filter
 from audit.model.topic import Topic
 
@@ -25,6 +27,7 @@ __all__ = [
     "MetricUpdate",
     "MetricValue",
     "Window",
+    "query_of",
 ]
 
 Measure = Literal["count", "rate", "sum", "avg", "min", "max", "quantiles", "distinct", "active", "uptime"]
@@ -181,15 +184,38 @@ class MetricUpdate(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
         windows: Those that changed.
         total: As of a result.
         as_of: What it knew.
-        since: With `last`, windows that start before have left the horizon; None: none has.
+        all: Whether these are all windows there are, in place of those before; without `window` they always are.
+        since: Windows that start before it are gone, as the horizon of `last` has moved on; None: none is.
     """
 
     windows: list[Window]
     total: MetricValue
     as_of: AsOf
+    all: bool = False
     since: datetime | None = None
 
 
-def query_of(value: Any) -> MetricQuery:
-    """Return a query given as one, or as a mapping with its members."""
-    return value if isinstance(value, MetricQuery) else msgspec.convert(value, MetricQuery)
+def query_of(query: object, members: Mapping[str, Any]) -> MetricQuery:
+    """Return a query given as one, as a mapping with its members, or as keywords.
+
+    Raises:
+        InvalidParameter: a member is unknown or of another type, or both ways are used at once.
+    """
+    if query is None:
+        query = members
+    elif members:
+        raise InvalidParameter(next(iter(members)), "give either a query or its members")
+    if isinstance(query, MetricQuery):
+        return query
+    if not isinstance(query, Mapping):
+        raise InvalidParameter("query", f"must be a MetricQuery or a mapping, got {query!r:.60}")
+    # JSON has no times; in Python they are at hand.
+    plain = {name: value.isoformat() if isinstance(value, datetime) else value for name, value in query.items()}
+    for name in plain:
+        if name not in MetricQuery.__struct_fields__:
+            raise InvalidParameter(str(name), f"is unknown; known are {', '.join(MetricQuery.__struct_fields__)}")
+    try:
+        return msgspec.convert(plain, MetricQuery)
+    except msgspec.ValidationError as error:
+        problem, _, path = str(error).partition(" - at `$.")
+        raise InvalidParameter(path.removesuffix("`") or "query", problem) from error

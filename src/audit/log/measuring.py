@@ -1,0 +1,147 @@
+"""Answers to metric queries: events are read up to one moment and folded into panes, within a budget.
+
+What is kept already, counts by topic and the panes of registered metrics, takes the place of reading events wherever
+it says exactly the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final, NamedTuple
+
+from audit.codec.cursors import Position, encode_cursor, query_digest
+from audit.codec.terms import Match, match_of, term_of_action
+from audit.log.reader import Reader
+from audit.log.recent import Snapshot
+from audit.log.sequencer import Sequencer
+from audit.metrics.answer import answer_of, instant_of
+from audit.metrics.frames import Moment, frame_of, moment_at
+from audit.metrics.panes import Panes
+from audit.metrics.plan import Plan
+from audit.metrics.query import AsOf, MetricResult
+from audit.model.errors import TooLarge
+from audit.model.ids import MAX_VALUE, RANDOM_BITS
+from audit.model.span import Span
+
+__all__ = ["BUDGET_EVENTS", "Measuring", "Seen", "match_of_plan"]
+
+BUDGET_EVENTS: Final = 500_000
+"""Events that one query may read."""
+_PIECE: Final = 1_000
+
+
+def match_of_plan(plan: Plan) -> Match:
+    """Return what a plan asks of events' terms; of measures with actions, just the events with one of those."""
+    match = match_of(plan.query)
+    if plan.actions and len(match.any_of) <= 1:
+        actions = tuple([term_of_action(action) for action in (*plan.actions, *plan.planned)])
+        return Match(actions, (*match.all_of, *match.any_of))
+    return match
+
+
+class Seen(NamedTuple):
+    """The log as it is answered about: what is published, and until when no event can be missing."""
+
+    snapshot: Snapshot
+    moment: Moment
+
+
+class Measuring:
+    """Reads what metrics are made from. Any thread may use it; most of it blocks on the disk."""
+
+    def __init__(self, reader: Reader, sequencer: Sequencer, store_id: str) -> None:
+        self._reader = reader
+        self._sequencer = sequencer
+        self._store_id = store_id
+
+    @property
+    def size(self) -> int:
+        """Events committed."""
+        return self._sequencer.snapshot.size
+
+    @property
+    def first_ms(self) -> int | None:
+        """Time of the log's first event; None: there is none."""
+        first_id = self._sequencer.first_id
+        return None if first_id is None else first_id >> RANDOM_BITS
+
+    def look(self) -> Seen:
+        """Return the log as it is now."""
+        # The promise first: what is committed between the two looks is in the snapshot, and not below the promise.
+        promised_ms = self._sequencer.watermark() >> RANDOM_BITS
+        snapshot = self._sequencer.snapshot
+        return Seen(snapshot, moment_at(promised_ms, snapshot.size - 1, snapshot.last_id))
+
+    def result(self, plan: Plan) -> MetricResult:
+        """Return a query's answer as of now; blocks.
+
+        Raises:
+            TooLarge: more events would have to be read than the budget allows, or there are too many windows or groups.
+            Unavailable: the disk is needed and can't be read now.
+            StoreCorrupt: a record is damaged or missing.
+        """
+        seen = self.look()
+        panes = Panes(plan)
+        self.load(plan, panes, seen)
+        return self.told(plan, panes, seen)
+
+    def told(self, plan: Plan, panes: Panes, seen: Seen) -> MetricResult:
+        """Return the answer that panes with all events of a moment add up to."""
+        answer = answer_of(plan, panes, seen.moment, self.first_ms)
+        as_of = AsOf(cursor=self.cursor(plan, seen.moment), time=instant_of(seen.moment.end_ms))
+        return MetricResult(windows=answer.windows, total=answer.total, as_of=as_of)
+
+    def digest(self, plan: Plan) -> bytes:
+        """Return what the cursors of a plan are bound to."""
+        return query_digest(self._store_id, plan.query, f"metric {plan.digest}")
+
+    def cursor(self, plan: Plan, moment: Moment) -> str:
+        """Return the cursor of a moment."""
+        position = Position(moment.last_index, moment.last_id, moment.end_ms << RANDOM_BITS)
+        return encode_cursor(self.digest(plan), position)
+
+    def load(self, plan: Plan, panes: Panes, seen: Seen) -> None:
+        """Fold all events of a plan up to a moment into empty panes; blocks."""
+        low = 0
+        if not plan.carries and not plan.occurred:
+            low = max(0, frame_of(plan, seen.moment, 0).low) if plan.last_ms is not None else plan.low_ms or 0
+        high = MAX_VALUE + 1
+        if plan.high_ms is not None and not plan.occurred:
+            high = plan.high_ms << RANDOM_BITS
+        self.fold(plan, panes, Span(low << RANDOM_BITS, high), seen.snapshot)
+
+    def fold(self, plan: Plan, panes: Panes, span: Span, snapshot: Snapshot) -> None:
+        """Fold the events of a plan in a range of ids into panes; blocks.
+
+        Raises:
+            TooLarge: there are more than the budget allows.
+        """
+
+        def take(events: list[bytes]) -> None:
+            panes.fold(events)
+
+        self.read(match_of_plan(plan), span, snapshot, take)
+
+    def read(self, match: Match, span: Span, snapshot: Snapshot, take: Callable[[list[bytes]], None]) -> None:
+        """Read the events in a range of ids, in order, some at a time; blocks."""
+        left = BUDGET_EVENTS
+        while True:
+            window = self._reader.window(match, span, snapshot, _PIECE, descending=False, disk=True)
+            assert window is not None  # noqa: S101 - only `disk=False` returns None
+            left -= len(window.events)
+            if left < 0:
+                problem = f"over {BUDGET_EVENTS} events would have to be read: shorten the span, or register the metric"
+                raise TooLarge("query", problem)
+            take(window.events)
+            if window.stopped is None:
+                return
+            span = span.above(window.stopped.last_id + 1)
+
+    def fold_recent(self, plan: Plan, panes: Panes, after_id: int, snapshot: Snapshot) -> bool:
+        """Fold the events after an id, if all are in memory and few; never blocks. Returns whether it did."""
+        span = Span(after_id + 1, MAX_VALUE + 1)
+        window = self._reader.window(match_of_plan(plan), span, snapshot, _PIECE, descending=False, disk=False)
+        if window is None or window.stopped is not None:
+            return False
+        panes.fold(window.events)
+        return True

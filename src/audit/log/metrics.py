@@ -1,0 +1,88 @@
+"""The verbs of metrics: `Metrics` for event loops, `SyncMetrics` for threads. Both check what is asked at once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from audit.log.following import LiveMetric, SyncLiveMetric
+from audit.metrics.query import MetricQuery, MetricResult, query_of
+
+if TYPE_CHECKING:
+    from audit.log.core import LogCore
+
+__all__ = ["Metrics", "SyncMetrics"]
+
+
+class Metrics:
+    """Metrics of an open log, in an event loop."""
+
+    def __init__(self, core: LogCore) -> None:
+        self._core = core
+
+    async def get(self, query: MetricQuery | Mapping[str, Any] | None = None, **members: Any) -> MetricResult:
+        """Return all windows of a query as of now.
+
+        Args:
+            query: What is asked; or give its members as keywords.
+            members: See `MetricQuery`; a bound may be a `datetime` too.
+
+        Raises:
+            InvalidParameter: a member is out of form or bounds, or does not go with the measure.
+            NotFound: no metric of that name is registered.
+            TooLarge: over 500,000 events would have to be read, or there are too many windows or groups.
+            Unavailable: the disk is needed and can't be read now.
+            StoreCorrupt: a record is damaged or missing.
+        """
+        core = self._core
+        plan = core.plan(query_of(query, members))
+        return await core.threads.run(lambda: core.measuring.result(plan))
+
+    def subscribe(
+        self,
+        query: MetricQuery | Mapping[str, Any] | None = None,
+        *,
+        every: int = 1_000,
+        cursor: str | None = None,
+        **members: Any,
+    ) -> LiveMetric:
+        """Return a reader of a query's windows and of their changes; all readers of one query share its state.
+
+        Args:
+            query: What is asked; or give its members as keywords.
+            every: Milliseconds between two updates at least; 0: one for each commit that changes something.
+            cursor: Of an answer or update of the same query: the first change is what may have changed since.
+            members: As of `get`.
+
+        Raises:
+            InvalidParameter: a member is out of form or bounds.
+            CursorInvalid: the cursor is damaged, or of another store or query.
+            NotFound: no metric of that name is registered.
+        """
+        core = self._core
+        follower = core.live_metrics.follow(core.plan(query_of(query, members)), every, cursor)
+        return LiveMetric(follower, core.threads, core.clock)
+
+
+class SyncMetrics:
+    """Metrics of an open log, blocking. Arguments and errors are those of `Metrics`."""
+
+    def __init__(self, core: LogCore) -> None:
+        self._core = core
+
+    def get(self, query: MetricQuery | Mapping[str, Any] | None = None, **members: Any) -> MetricResult:
+        """Return all windows of a query as of now. See `Metrics.get`."""
+        return self._core.measuring.result(self._core.plan(query_of(query, members)))
+
+    def subscribe(
+        self,
+        query: MetricQuery | Mapping[str, Any] | None = None,
+        *,
+        every: int = 1_000,
+        cursor: str | None = None,
+        **members: Any,
+    ) -> SyncLiveMetric:
+        """Return a reader of a query's windows and of their changes. See `Metrics.subscribe`."""
+        core = self._core
+        follower = core.live_metrics.follow(core.plan(query_of(query, members)), every, cursor)
+        return SyncLiveMetric(follower, core.clock)
