@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help venv check lint format types imports test fault fault-long coverage fuzz bench bench-peers demo proto build clean
+.PHONY: help venv check lint format types imports test fault fault-long coverage fuzz bench bench-peers demo proto client-ts client-wire build clean
 
 help: ## List the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -20,7 +20,7 @@ $(STAMP): pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	@touch $@
 
-check: lint types imports test ## What CI runs: lint, types, imports, tests
+check: lint types imports test client-ts ## What CI runs: lint, types, imports, tests, the clients
 
 lint: $(STAMP) ## Check style and formatting (ruff)
 	$(BIN)/ruff check
@@ -78,9 +78,29 @@ demo: $(STAMP) ## Walk through the command line on a store of its own
 proto: $(STAMP) ## Write the schemas and the AsyncAPI document of the wire anew, from the code
 	$(BIN)/python proto/generate.py
 
+# What is written in TypeScript. A machine without Node checks the rest: CI has one.
+CLIENTS := clients/node_modules/.installed
+
+$(CLIENTS): clients/package-lock.json clients/package.json $(wildcard clients/*/package.json)
+	# Not `npm ci`: it wants packages for every other platform in the lockfile, and no registry has to have those.
+	cd clients && npm install --no-save --loglevel=error
+	@touch $@
+
+ifeq ($(shell command -v npm),)
+client-ts client-wire:
+	@echo '$@: there is no Node here (npm): left out'
+else
+client-ts: $(STAMP) $(CLIENTS) ## Check the TypeScript client: lint, types, package, tests in Node and Chromium
+	cd clients && npm run --silent check
+
+client-wire: $(CLIENTS) ## Write the client's types of the messages anew, from proto/schemas
+	cd clients && npm run --silent wire --workspace typescript
+endif
+
 build: $(STAMP) ## Build the wheel and the source archive into dist/
 	$(BIN)/python -m build
 
 clean: ## Remove caches and build output (to start over: rm -rf .venv)
+	rm -rf clients/*/dist
 	rm -rf dist build htmlcov $(FAULT_REPORT)* .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find src tests docs -type d -name __pycache__ -prune -exec rm -rf {} + 2>/dev/null || true

@@ -1,0 +1,115 @@
+/** Every error of the client: a class for each code of the wire, under one root. */
+
+import type { WireError } from "./wire.js";
+
+/** The root. `code` is stable, and `retryable` says whether the same request may succeed later. */
+export class AuditError extends Error {
+  static readonly code: string = "internal";
+  static readonly retryable: boolean = false;
+  readonly code: string;
+  readonly retryable: boolean;
+  /** Path of the parameter that is wrong, such as `events[3].topics[0]`. */
+  readonly parameter: string | undefined;
+
+  constructor(message: string, options?: { cause?: unknown; parameter?: string | undefined }) {
+    super(message, options?.cause === undefined ? undefined : { cause: options.cause });
+    this.name = new.target.name;
+    this.code = new.target.code;
+    this.retryable = new.target.retryable;
+    this.parameter = options?.parameter;
+  }
+}
+
+/** A parameter out of form or bounds. */
+export class InvalidParameter extends AuditError {
+  static override readonly code: string = "invalid_params";
+}
+/** The server has no such method. */
+export class MethodNotFound extends AuditError {
+  static override readonly code = "method_not_found";
+}
+/** The server does not know who is asking. */
+export class Unauthorized extends AuditError {
+  static override readonly code = "unauthorized";
+}
+/** Who is asking may not do this. */
+export class Forbidden extends AuditError {
+  static override readonly code = "forbidden";
+}
+/** No event has this id. */
+export class NotFound extends AuditError {
+  static override readonly code = "not_found";
+}
+/** A damaged cursor, or one of another store, query or order. */
+export class CursorInvalid extends AuditError {
+  static override readonly code = "cursor_invalid";
+}
+/** A cursor below what the log keeps. */
+export class CursorExpired extends AuditError {
+  static override readonly code = "cursor_expired";
+}
+/** An event or a call over its size. */
+export class TooLarge extends InvalidParameter {
+  static override readonly code = "too_large";
+}
+/** Too many requests in flight, or too many subscriptions. */
+export class Overloaded extends AuditError {
+  static override readonly code = "overloaded";
+  static override readonly retryable = true;
+}
+/** The log can't be reached, or can't serve this now; nothing was written. */
+export class Unavailable extends AuditError {
+  static override readonly code = "unavailable";
+  static override readonly retryable = true;
+}
+/** An idempotency key that is known with another request. */
+export class Conflict extends AuditError {
+  static override readonly code = "conflict";
+}
+/** The events may have been written or not: only a retry with the same idempotency key finds out. */
+export class OutcomeUnknown extends AuditError {
+  static override readonly code = "outcome_unknown";
+  static override readonly retryable = true;
+}
+/** The server's clock has jumped: appends are refused until its operator accepts it. */
+export class ClockSuspect extends AuditError {
+  static override readonly code = "clock_suspect";
+}
+/** What answers does not speak this protocol, or says that we don't. */
+export class ProtocolViolation extends AuditError {
+  static override readonly code = "invalid_request";
+}
+/** The client was closed. */
+export class ClientClosed extends AuditError {
+  static override readonly code = "client_closed";
+}
+
+type Kind = new (message: string, options?: { parameter?: string | undefined }) => AuditError;
+
+/** The wire's codes: number, word, class. */
+export const WIRE_CODES: readonly (readonly [number, string, Kind])[] = [
+  [-32700, "parse_error", ProtocolViolation],
+  [-32600, "invalid_request", ProtocolViolation],
+  [-32601, "method_not_found", MethodNotFound],
+  [-32602, "invalid_params", InvalidParameter],
+  [-32603, "internal", AuditError],
+  [-32001, "unauthorized", Unauthorized],
+  [-32002, "forbidden", Forbidden],
+  [-32003, "not_found", NotFound],
+  [-32004, "cursor_invalid", CursorInvalid],
+  [-32005, "too_large", TooLarge],
+  [-32006, "overloaded", Overloaded],
+  [-32007, "unavailable", Unavailable],
+  [-32008, "conflict", Conflict],
+  [-32009, "outcome_unknown", OutcomeUnknown],
+  [-32010, "cursor_expired", CursorExpired],
+  [-32011, "clock_suspect", ClockSuspect],
+];
+
+/** Return the error that a server told; one with a code that nobody here knows is a plain `AuditError`. */
+export function fromWire(error: WireError): AuditError {
+  const word: unknown = error.data?.code;
+  const row = WIRE_CODES.find(([, code]) => code === word) ?? WIRE_CODES.find(([number]) => number === error.code);
+  const kind = row?.[2] ?? AuditError;
+  return new kind(error.message, { parameter: error.data?.parameter ?? undefined });
+}

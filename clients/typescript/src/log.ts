@@ -1,0 +1,163 @@
+/** The verbs of a log elsewhere. */
+
+import { type Address, parseAddress } from "./address.js";
+import { Core } from "./core.js";
+import { InvalidParameter } from "./errors.js";
+import { Feed, type FeedBatch } from "./feed.js";
+import { type ConnectOptions, checkOptions } from "./options.js";
+import { Subscription } from "./subscription.js";
+import type {
+  AppendResult,
+  Event,
+  InfoResult,
+  ListParams,
+  ListResult,
+  NewEvent,
+  Receipt,
+  SubscribeParams,
+  TopicsParams,
+  TopicsResult,
+} from "./wire.js";
+
+/** One end of a range: an event's id, an RFC 3339 time, milliseconds since 1970, or a `Date`. */
+export type Bound = string | number | Date;
+
+type Bounded<Params> = Omit<Params, "seek" | "seek_end" | "credit"> & { seek?: Bound; seek_end?: Bound };
+
+/** Which events, in which order; members are those of the wire. */
+export type ListQuery = Bounded<ListParams>;
+/** Which events; `seek` may be `"now"`. */
+export type SubscribeQuery = Bounded<SubscribeParams>;
+/** What every call takes: aborting frees it at once, and throws the signal's reason. */
+export interface CallOptions {
+  signal?: AbortSignal;
+}
+/** Events of a subscription, in order, and how far it is. */
+export type Batch = FeedBatch<Event>;
+
+/**
+ * Connect to a log. A connection that is lost later is made again, for as long as it takes; subscriptions go on where
+ * they were, and calls are tried again. Only the first connection must succeed at once.
+ *
+ * Throws `Unavailable` (nothing answers, or not in time), `Unauthorized` or `Forbidden`, `ProtocolViolation` (what
+ * answers is no audit server) or `InvalidParameter`.
+ */
+export async function connect(url: string | URL, options: ConnectOptions = {}): Promise<RemoteLog> {
+  const address: Address = parseAddress(url);
+  const core = new Core(address, checkOptions(options));
+  await core.start(options.signal);
+  return new RemoteLog(core);
+}
+
+/**
+ * A log elsewhere.
+ *
+ * Every call may throw `Unavailable` (no answer within `callTimeoutMs`, all tries included), `Unauthorized`,
+ * `Forbidden`, and `ClientClosed`. Numbers beyond 2^53 in an event's `data` lose digits, as `JSON.parse` has it.
+ */
+export class RemoteLog {
+  /** @internal */
+  constructor(private readonly core: Core) {}
+
+  /** Return what the server says of itself: name, version, store and limits. */
+  async info(options: CallOptions = {}): Promise<InfoResult> {
+    return (await this.core.call("server.info", {}, options.signal)) as InfoResult;
+  }
+
+  /** Return one event, or throw `NotFound`. */
+  async get(id: string, options: CallOptions = {}): Promise<Event> {
+    return (await this.core.call("events.get", { id }, options.signal)) as Event;
+  }
+
+  /** Return one page. It may be short, even empty, while `has_more` is true. */
+  async page(query: ListQuery = {}, options: CallOptions = {}): Promise<ListResult> {
+    return (await this.core.call("events.list", bounded(query), options.signal)) as ListResult;
+  }
+
+  /** Yield page after page, to the end of what matches; `limit` is the size of one. */
+  async *list(query: ListQuery = {}, options: CallOptions = {}): AsyncGenerator<ListResult, void, undefined> {
+    let page: ListResult | undefined;
+    do {
+      page = await this.page(page === undefined ? query : { ...query, cursor: page.cursor }, options);
+      yield page;
+    } while (page.has_more);
+  }
+
+  /**
+   * Append one event, or 1-1,000 as one commit: all or none. They are durable, and visible to readers, when this
+   * returns. Tried again as often as need be: events without an idempotency key go with one made for this call.
+   *
+   * Throws `InvalidParameter` or `TooLarge` (out of form or bounds), `Conflict` (a key that was used with another
+   * event), `ClockSuspect`, or `OutcomeUnknown` (no answer in time: only a retry with a key of your own is safe).
+   */
+  append(event: NewEvent, options?: CallOptions): Promise<Receipt>;
+  append(events: readonly NewEvent[], options?: CallOptions & { idempotencyKey?: string }): Promise<Receipt[]>;
+  async append(
+    given: NewEvent | readonly NewEvent[],
+    options: CallOptions & { idempotencyKey?: string } = {},
+  ): Promise<Receipt | Receipt[]> {
+    const several = Array.isArray(given);
+    const events: readonly NewEvent[] = several ? given : [given as NewEvent];
+    const params = keyed(events, options.idempotencyKey);
+    const result = (await this.core.call("events.append", params, options.signal, true)) as AppendResult;
+    return several ? result.receipts : (result.receipts[0] as Receipt);
+  }
+
+  /**
+   * Return history from a bound or cursor, then live events, without gap or duplicate. It is asked for at once; what
+   * the server refuses is thrown by its iteration.
+   */
+  subscribe(query: SubscribeQuery = {}, options: CallOptions = {}): Subscription<Batch> {
+    const { limit } = query;
+    if (limit != null && !(Number.isInteger(limit) && limit >= 1)) {
+      throw new InvalidParameter(`limit: must be at least 1, got ${limit}`, { parameter: "limit" });
+    }
+    const feed = new Feed<SubscribeParams, Event>(bounded(query), this.core.options.credit);
+    const same = (batch: FeedBatch<unknown>) => batch as Batch;
+    return new Subscription<Batch>(this.core, feed, "events.subscribe", same, options.signal);
+  }
+
+  /** Return one page of a topic's children with their counts, by name. */
+  async topics(query: TopicsParams = {}, options: CallOptions = {}): Promise<TopicsResult> {
+    return (await this.core.call("topics.list", query, options.signal)) as TopicsResult;
+  }
+
+  /** End every subscription, and every call with `ClientClosed`, and close the connection. */
+  close(): void {
+    this.core.close();
+  }
+}
+
+/** Return an append's parameters, safe to be sent twice. */
+function keyed(events: readonly NewEvent[], key: string | undefined): object {
+  if (key !== undefined) return { events, idempotency_key: key };
+  const own = events.filter((event) => event.idempotency_key != null).length;
+  if (own === 0) return { events, idempotency_key: newKey() };
+  if (own === events.length) return { events };
+  // A call's key goes with no other: each of the rest gets its own.
+  return {
+    events: events.map((event) => (event.idempotency_key == null ? { ...event, idempotency_key: newKey() } : event)),
+  };
+}
+
+function newKey(): string {
+  // `randomUUID` is missing from pages that came without TLS from another machine.
+  return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
+function bounded<Query extends { seek?: Bound; seek_end?: Bound }>(query: Query): Bounds<Query> {
+  const { seek, seek_end, ...rest } = query;
+  return {
+    ...rest,
+    ...(seek === undefined ? {} : { seek: text(seek, "seek") }),
+    ...(seek_end === undefined ? {} : { seek_end: text(seek_end, "seek_end") }),
+  } as Bounds<Query>;
+}
+
+type Bounds<Query> = Omit<Query, "seek" | "seek_end"> & { seek?: string | number; seek_end?: string | number };
+
+function text(bound: Bound, parameter: string): string | number {
+  if (!(bound instanceof Date)) return bound;
+  if (Number.isNaN(bound.getTime())) throw new InvalidParameter(`${parameter}: an invalid Date`, { parameter });
+  return bound.getTime();
+}
