@@ -12,8 +12,9 @@ from audit.codec.segments import Layout, Segment
 from audit.log.claims import Filling
 from audit.log.deciding import apply_commit, number_events
 from audit.log.prepare import Prepared, prepare_call
-from audit.storage.leveldb import create_store, open_store
+from audit.proof.frontier import Frontier
 from audit.storage.memory import Disk, MemoryStorage
+from audit.storage.opening import create_store, open_store
 from audit.storage.port import Storage
 from audit.testing.clock import START_MS
 from audit.testing.logs import STORE_ID
@@ -97,6 +98,7 @@ class Writer:
         self._bits = random.Random(seed).getrandbits
         self._last_id = -1
         self._head = Segment(0)
+        self.tree = Frontier()
 
     def append(self, events: Sequence[NewEvent], *, ms: int = START_MS, key: str | None = None) -> Commit:
         """Commit some events, sealing as the layout demands."""
@@ -105,9 +107,9 @@ class Writer:
         index = len(self.stored)
         numbered = number_events(filling.events, index, self._last_id, ms, self._bits)
         commit = Commit(index, numbered.events, [one.terms for one in filling.events], filling.claims)
-        applied = apply_commit(self._head, commit, self.storage.meta.layout)
+        applied = apply_commit(self._head, self.tree, commit, numbered.leaves, self.storage.meta.layout)
         self.storage.append(applied.batch)
-        self._head, self._last_id = applied.head, numbered.last_id
+        self._head, self.tree, self._last_id = applied.head, applied.tree, numbered.last_id
         self.stored += numbered.events
         self.commits.append(commit)
         return commit

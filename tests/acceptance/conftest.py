@@ -9,7 +9,7 @@ import pytest
 
 from audit import Audit
 from audit.app.directory import Directory
-from audit.storage.leveldb import create_store
+from audit.storage.opening import create_store
 from audit.testing import FakeClock, memory_audit
 from audit.testing.logs import STORE_ID
 from tests.acceptance.drivers import DRIVERS, Driver

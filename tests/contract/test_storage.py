@@ -10,18 +10,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from audit import Actor, AuditError, NewEvent, StoreClosed, Target
+from audit import Actor, AuditError, NewEvent, StoreClosed, StoreCorrupt, Target
 from audit.codec.cursors import Position
 from audit.codec.events import decode_event, event_index, event_value
 from audit.codec.segments import Layout
 from audit.codec.terms import Match, event_terms, match_of, term_of_topic, topic_of_term
 from audit.log.claims import digests_of
 from audit.log.prepare import prepare_call
+from audit.log.tree import load_tree
 from audit.model.ids import MAX_VALUE
 from audit.model.query import to_query
 from audit.model.span import EVERYTHING, Span
 from audit.model.topic import Topic
-from audit.storage.port import ChildCount, Found, Search, Storage
+from audit.proof.hashing import root_of
+from audit.proof.leaves import leaf_hashes
+from audit.proof.tiles import TILE_WIDTH
+from audit.storage.port import Batch, ChildCount, Found, Head, Search, SignedCheckpoint, Storage
 from audit.testing.clock import START_MS
 from tests.stores import LAYOUTS, TINY, Writer, event, leveldb_opener, memory_opener
 
@@ -253,7 +257,7 @@ def test_topic_counts_answer_in_the_order_asked(full: Full) -> None:
 
 def test_a_new_store_is_empty(opener: Callable[[], Storage]) -> None:
     storage = opener()
-    assert storage.load() == (0, -1, [])
+    assert storage.load() == Head(0, -1, [], None, None)
     assert storage.search(Search(ALL, EVERYTHING, False, 10, UNBOUNDED), never) == Found([], None)
     assert storage.search(Search(ALL, EVERYTHING, True, 10, UNBOUNDED), never) == Found([], None)
     assert storage.get(0) is None
@@ -289,6 +293,44 @@ def test_a_reopened_store_knows_its_head_and_its_sealed_events(
         found = again.search(Search(ALL, EVERYTHING, False, UNBOUNDED, UNBOUNDED), never)
         assert found == Found(writer.sealed, None)
         again.close()
+
+
+@pytest.mark.parametrize("count", [1, 255, 256, 257, 700])
+def test_the_tree_is_kept_with_the_commits_that_it_is_of(count: int, opener: Callable[[], Storage]) -> None:
+    storage = opener()
+    writer = Writer(storage, count)
+    rng = random.Random(count)
+    while len(writer.stored) < count:
+        writer.append(some_events(rng, min(rng.choice((1, 90, 300)), count - len(writer.stored))))
+        leaves = leaf_hashes(writer.stored)
+        head = storage.load()
+        full = len(leaves) // TILE_WIDTH
+        for number in range(full):
+            assert storage.tile(0, number) == b"".join(leaves[number * TILE_WIDTH : (number + 1) * TILE_WIDTH])
+        assert head.tree == ((full * TILE_WIDTH, root_of(leaves[: full * TILE_WIDTH])) if full else None)
+        assert load_tree(head, storage) == writer.tree
+    with pytest.raises(StoreCorrupt, match=f"tile {full} of level 0"):
+        storage.tile(0, full)
+    storage.close()
+    again = opener()
+    assert load_tree(again.load(), again) == writer.tree
+    assert writer.tree.root() == root_of(leaf_hashes(writer.stored))
+    again.close()
+
+
+def test_the_newest_checkpoint_takes_the_place_of_the_one_before(opener: Callable[[], Storage]) -> None:
+    storage = opener()
+    Writer(storage).append([event("a")])
+    for size in (1, 300, 70_000):
+        signed = SignedCheckpoint(size, f"a log\n{size}\nroot\n\n— ü\n")
+        storage.append(Batch([], None, [], checkpoint=signed))
+        assert storage.load().checkpoint == signed
+    storage.close()
+    again = opener()
+    assert again.load().checkpoint == signed
+    again.append(Batch([], None, [], checkpoint=signed._replace(size=70_001)))
+    assert again.load().checkpoint == signed._replace(size=70_001)
+    again.close()
 
 
 def test_claims_are_known_once_sealed_and_the_newest_wins(opener: Callable[[], Storage]) -> None:
@@ -328,6 +370,7 @@ def test_a_closed_storage_refuses_every_call_and_may_be_closed_again(opener: Cal
         lambda: storage.claims([b"d" * 16]),
         lambda: storage.search(Search(ALL, EVERYTHING, False, 10, UNBOUNDED), never),
         lambda: storage.get(0),
+        lambda: storage.tile(0, 0),
         lambda: storage.children((), "", 10),
         lambda: storage.topic_counts([("a",)]),
     ]

@@ -20,7 +20,7 @@ from typing import Any, Final
 
 from audit import Audit, AuditError, Batch, NewEvent, StoreOptions, SyncAudit
 from audit.log import handle, sequencer
-from audit.storage import leveldb
+from audit.storage import opening
 
 OPTIONS: Final = StoreOptions(write_buffer_bytes=1 << 16, recent_bytes=1 << 13, min_free_bytes=0, reserve_bytes=1 << 16)
 DESCRIPTORS: Final = 64
@@ -141,7 +141,7 @@ def main(path: Path) -> None:
     # Waits of 5 s for a store that can't come back are tested elsewhere.
     for module in (handle, sequencer):
         vars(module)["WAIT_S"] = 0.5
-    leveldb._TABLE_BYTES = TABLE_BYTES  # type: ignore[misc]
+    opening._TABLE_BYTES = TABLE_BYTES  # type: ignore[misc]
     with Audit.open_sync(path, create=True, options=OPTIONS) as log:
         ids = [
             receipt.id
@@ -151,8 +151,8 @@ def main(path: Path) -> None:
     say(sum(name.suffix == ".ldb" for name in (path / "log").iterdir()))
     resource.setrlimit(resource.RLIMIT_NOFILE, (DESCRIPTORS, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
     with exhausted():
-        opening = open_answer(path)
-    say(opening)
+        answer = open_answer(path)
+    say(answer)
     # Read, then read again by a log that has no table open when the descriptors are gone.
     with Audit.open_sync(path, options=OPTIONS) as log:
         say(answers(log, ids))

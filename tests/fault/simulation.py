@@ -133,6 +133,7 @@ class _Overlay(MemoryStorage):
     def __init__(self, disk: Disk) -> None:
         own = copy(disk)
         own.sealed, own.commits, own.claims = list(disk.sealed), dict(disk.commits), dict(disk.claims)
+        own.tiles = dict(disk.tiles)
         super().__init__(own)
 
 

@@ -20,7 +20,7 @@ from audit import Audit
 from audit.codec.events import event_id_text, event_index
 from audit.codec.keys import CHUNK, COMMIT, END, META, RECEIPT, SEGMENT, SEGMENT_RECEIPTS, TOPIC
 from audit.storage.driver import plyvel
-from audit.storage.leveldb import open_store
+from audit.storage.opening import open_store
 from audit.testing import FakeClock, log_on
 from tests.fault.children import Child, started
 from tests.fault.damaged import OPTIONS, QUERIES, digest, made_event

@@ -30,7 +30,7 @@ from audit import (
     SyncTail,
     Unavailable,
 )
-from audit.storage.leveldb import open_store
+from audit.storage.opening import open_store
 from audit.testing import FakeClock, Faults, check_log, log_on
 from tests.stores import OPTIONS, TINY, copy_store, event, leveldb_opener, memory_opener
 

@@ -41,6 +41,7 @@ from audit.app.fsck import check_store
 from audit.codec.keys import COMMIT, META
 from audit.log.room import Room
 from audit.storage.driver import plyvel
+from audit.storage.port import FORMAT
 from audit.testing import check_log, log_on
 from tests.fault.children import started
 from tests.stores import TINY, event, memory_opener
@@ -221,16 +222,18 @@ def rewritten(path: Path, prefix: bytes, change: Callable[[bytes], bytes]) -> by
     return key
 
 
-@pytest.mark.parametrize(("version", "remedy"), [(2, "upgrade"), (99, "upgrade"), (0, "export"), ("x", "export")])
+@pytest.mark.parametrize(
+    ("version", "remedy"), [(FORMAT + 1, "upgrade"), (99, "upgrade"), (0, "export"), ("x", "export")]
+)
 @way_in
 def test_a_store_of_another_format_is_refused_and_the_message_names_the_remedy(
     version: object, remedy: str, enter: Callable[[Path], object], path: Path
 ) -> None:
     rewritten(path, META, lambda record: json.dumps(json.loads(record) | {"format": version}).encode())
-    with pytest.raises(StoreFormat, match=f"format {version!r}.*reads format 1.*{remedy}"):
+    with pytest.raises(StoreFormat, match=f"format {version!r}.*reads format {FORMAT}.*{remedy}"):
         enter(path)
     # It is left as it was: with its own version it would open.
-    rewritten(path, META, lambda record: json.dumps(json.loads(record) | {"format": 1}).encode())
+    rewritten(path, META, lambda record: json.dumps(json.loads(record) | {"format": FORMAT}).encode())
     with Audit.open_sync(path, options=OPTIONS) as log:
         assert log.info().size == 600
 

@@ -102,9 +102,9 @@ def _goes_on_after_a_failed_write(self: Sequencer, cause: Exception) -> None:
     self._unpublished = None
 
 
-def _publishes_before_the_write(self: Sequencer, commit: Commit, last_id: int) -> None:
+def _publishes_before_the_write(self: Sequencer, commit: Commit, leaves: list[bytes], last_id: int) -> None:
     before = self.snapshot
-    applied = apply_commit(self._head, commit, self._layout)
+    applied = apply_commit(self._head, before.tree, commit, leaves, self._layout)
     segments = before.segments
     if applied.batch.sealed:
         segments = self._within_budget((*segments[:-1], *applied.batch.sealed, applied.head))
@@ -112,14 +112,14 @@ def _publishes_before_the_write(self: Sequencer, commit: Commit, last_id: int) -
     self._head = applied.head
     added = applied.head.claims[len(applied.head.claims) - len(commit.claims) :]
     self._claims.update((claim.digest, claim) for claim in added)
-    after = Snapshot(commit.first_index + len(commit.events), last_id, segments)
+    after = Snapshot(commit.first_index + len(commit.events), last_id, segments, applied.tree)
     self._publish(before.end, after, commit.terms)
     self._handle.writable.append(applied.batch)
 
 
-def _answers_before_the_write(self: Sequencer, commit: Commit, last_id: int) -> None:
+def _answers_before_the_write(self: Sequencer, commit: Commit, leaves: list[bytes], last_id: int) -> None:
     try:
-        _WRITE(self, commit, last_id)
+        _WRITE(self, commit, leaves, last_id)
     except Exception as error:  # noqa: BLE001 - as the break wants it
         self._fence(error)
 

@@ -19,7 +19,7 @@ from audit.codec.backups import Decoder
 from audit.log.core import LogCore
 from audit.log.room import Room
 from audit.log.sync import SyncAudit as Log
-from audit.storage.leveldb import open_store
+from audit.storage.opening import open_store
 from audit.testing import FakeClock
 from audit.testing.checking import check_log
 from audit.testing.faults import Faults

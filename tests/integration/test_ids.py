@@ -13,8 +13,8 @@ from audit import Audit, Batch, CaughtUp, ClockSuspect, NewEvent, Receipt, Store
 from audit.codec.events import event_id_text, event_index
 from audit.log.clock import MAX_JUMP_MS, SystemClock
 from audit.model.ids import timestamp_ms
-from audit.storage.leveldb import create_store, open_store
 from audit.storage.memory import Disk, MemoryStorage
+from audit.storage.opening import create_store, open_store
 from audit.storage.port import Storage
 from audit.testing import FakeClock, check_log, log_on, memory_log
 from audit.testing.clock import START_MS

@@ -35,8 +35,8 @@ from audit import (
 )
 from audit.codec.events import decode_event, event_value
 from audit.model.ids import MAX_VALUE, RANDOM_BITS, format_id, parse_id
-from audit.storage.leveldb import create_store, open_store
 from audit.storage.memory import Disk, MemoryStorage
+from audit.storage.opening import create_store, open_store
 from audit.storage.port import Storage
 from audit.testing import FakeClock, check_log, log_on
 from audit.testing.logs import STORE_ID

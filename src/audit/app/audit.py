@@ -15,7 +15,7 @@ from audit.log.sync import SyncAudit
 from audit.log.verbs import AsyncVerbs
 from audit.model.errors import StoreExists, Unavailable
 from audit.model.ids import RANDOM_BITS, format_id
-from audit.storage.leveldb import create_store
+from audit.storage.opening import create_store
 from audit.storage.options import StoreOptions
 
 if TYPE_CHECKING:

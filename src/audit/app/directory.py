@@ -13,7 +13,8 @@ import msgspec
 
 from audit.log.room import Room
 from audit.model.errors import DiskFull, StoreLocked, StoreMissing, Unavailable
-from audit.storage.leveldb import UNFINISHED, LevelDBStorage, open_store
+from audit.storage.leveldb import LevelDBStorage
+from audit.storage.opening import UNFINISHED, open_store
 from audit.storage.options import StoreOptions
 
 __all__ = ["Directory"]

@@ -30,7 +30,9 @@ from audit.model.errors import (
     Unavailable,
 )
 from audit.model.ids import format_id
-from audit.storage.leveldb import create_store, open_store
+from audit.proof.frontier import Frontier
+from audit.proof.leaves import leaf_hashes
+from audit.storage.opening import create_store, open_store
 from audit.storage.options import StoreOptions
 from audit.storage.port import FORMAT, Storage
 
@@ -97,6 +99,7 @@ class _Restoring:
         self._before: BackupHeader | None = None
         self._hash = ""
         self._head = Segment(0)
+        self._tree = Frontier()
         self._size = 0
         self._last_id = -1
 
@@ -155,9 +158,10 @@ class _Restoring:
             raise invalid(f"goes on from backup {continued.hash:.16}…, the one before is {self._hash:.16}…")
 
     def _apply(self, storage: Storage, commit: Commit) -> None:
-        applied = apply_commit(self._head, commit, storage.meta.layout)
+        leaves = leaf_hashes(commit.events)
+        applied = apply_commit(self._head, self._tree, commit, leaves, storage.meta.layout)
         storage.append(applied.batch)
-        self._head = applied.head
+        self._head, self._tree = applied.head, applied.tree
         self._size += len(commit.events)
         self._last_id = event_value(commit.events[-1])
 

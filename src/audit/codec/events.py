@@ -29,6 +29,7 @@ __all__ = [
     "event_index",
     "event_value",
     "join_events",
+    "payload_start",
     "salt_texts",
     "split_event",
     "without_salt",
@@ -119,6 +120,11 @@ def split_event(event: bytes) -> tuple[bytes, bytes]:
     """Return a stored event's header and payload; both together are the event."""
     at = event.index(_CUT)
     return event[:at], event[at:]
+
+
+def payload_start(event: bytes) -> int:
+    """Return where the payload of a stored event begins; of a body, too."""
+    return event.index(_CUT)
 
 
 def decode_event(event: bytes) -> Event:

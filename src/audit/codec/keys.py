@@ -2,9 +2,11 @@
 
     B  segment id, chunk     256 events' JSON, in compressed blocks
     C  id of first event     a commit not yet sealed
+    H  level, number         a full tile of the Merkle tree
     I  key's digest          where an idempotency key's events are
     K  segment id            the idempotency keys of a segment's events
-    M  name                  metadata: format, store id, bounds; how far call keys have expired
+    M  name                  metadata: format, store id, bounds; how far call keys have expired; the tree's root
+    N  size                  a signed checkpoint: the newest
     P  term, segment id      posting list
     S  segment id            a segment's directory
     T  parent, child         events of a sealed topic, counted
@@ -22,6 +24,7 @@ from audit.model.ids import format_id_bytes
 from audit.model.topic import Topic, format_topic
 
 __all__ = [
+    "CHECKPOINT",
     "CHUNK",
     "COMMIT",
     "END",
@@ -32,10 +35,14 @@ __all__ = [
     "RECEIPT",
     "SEGMENT",
     "SEGMENT_RECEIPTS",
+    "TILE",
     "TOPIC",
+    "TREE",
     "describe",
     "id_key",
+    "key_of_checkpoint",
     "key_of_chunk",
+    "key_of_tile",
     "key_of_topic",
     "prefix_of_children",
     "prefix_of_postings",
@@ -43,10 +50,13 @@ __all__ = [
 
 CHUNK: Final = b"B"
 COMMIT: Final = b"C"
+TILE: Final = b"H"
+CHECKPOINT: Final = b"N"
 RECEIPT: Final = b"I"
 SEGMENT_RECEIPTS: Final = b"K"
 META: Final = b"Mformat"
 EXPIRED: Final = b"Mexpired"
+TREE: Final = b"Mtree"
 POSTING: Final = b"P"
 SEGMENT: Final = b"S"
 TOPIC: Final = b"T"
@@ -62,6 +72,16 @@ def id_key(value: int) -> bytes:
 def key_of_chunk(segment: bytes, chunk: int) -> bytes:
     """Return the key of a segment's n-th chunk."""
     return CHUNK + segment + chunk.to_bytes(1, "big")
+
+
+def key_of_tile(level: int, number: int) -> bytes:
+    """Return the key of a tile of the Merkle tree; level 0 has the leaves."""
+    return TILE + level.to_bytes(1, "big") + number.to_bytes(8, "big")
+
+
+def key_of_checkpoint(size: int) -> bytes:
+    """Return the key of the checkpoint of a log of so many events."""
+    return CHECKPOINT + size.to_bytes(8, "big")
 
 
 def prefix_of_postings(term: bytes) -> bytes:
@@ -80,12 +100,14 @@ def key_of_topic(topic: Topic) -> bytes:
 
 
 _NAMES: Final = {
+    CHECKPOINT: "checkpoint",
     CHUNK: "chunk",
     COMMIT: "commit",
     RECEIPT: "receipt",
     SEGMENT_RECEIPTS: "receipts of segment",
     POSTING: "posting list",
     SEGMENT: "segment",
+    TILE: "tile",
     TOPIC: "topic count",
     META[:1]: "metadata",
     END: "end mark",
@@ -100,12 +122,18 @@ def describe(key: bytes) -> str:
         return f"{name} {format_id_bytes(key[1:])}"
     if kind == CHUNK and len(key) == 2 + ID_BYTES:
         return f"{name} {key[-1]} of segment {format_id_bytes(key[1:-1])}"
+    if kind == TILE and len(key) == 10:  # noqa: PLR2004 - a letter, a level and a number
+        return f"{name} {int.from_bytes(key[2:], 'big')} of level {key[1]}"
+    if kind == CHECKPOINT and len(key) == 9:  # noqa: PLR2004 - a letter and a size
+        return f"{name} of {int.from_bytes(key[1:], 'big')} events"
     if kind == POSTING and len(key) > 4 + ID_BYTES:
         return f"{name} of {_term_name(key[1:-ID_BYTES])} in segment {format_id_bytes(key[-ID_BYTES:])}"
     if kind == TOPIC and len(key) > 3:  # noqa: PLR2004 - a letter and a length
         parent = 3 + int.from_bytes(key[1:3], "big")
         topic = [*_segments(key[3:parent]), key[parent:].decode(errors="replace")]
         return f"{name} of {format_topic(topic)}"
+    if kind == META[:1]:
+        return f"{name} {key[1:].decode(errors='replace')!r}"
     return f"{name} {key[1:].hex()}"
 
 

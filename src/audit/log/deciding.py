@@ -7,14 +7,17 @@ and into the new head. A node that is handed the same commits applies the same.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from hashlib import sha256
 from typing import Final, NamedTuple, cast
 
 from audit.codec.commits import Commit, commit_key
 from audit.codec.segments import Layout, Segment
 from audit.log.prepare import Prepared
+from audit.log.tree import grow_tree
 from audit.model.errors import Unavailable
 from audit.model.event import Receipt
 from audit.model.ids import MAX_VALUE, RANDOM_BITS, EventId, format_id
+from audit.proof.frontier import Frontier
 from audit.storage.port import Batch
 
 __all__ = ["Applied", "Numbered", "apply_commit", "number_events"]
@@ -27,9 +30,17 @@ _TEXT: Final = tuple(format_id(value)[-2:] for value in range(1024))
 
 
 class Numbered(NamedTuple):
-    """Prepared events with their ids and indexes."""
+    """Prepared events with their ids and indexes.
+
+    Attributes:
+        events: The stored JSON of each.
+        leaves: The hash of each in the Merkle tree.
+        receipts: A receipt for each.
+        last_id: The last one's id.
+    """
 
     events: list[bytes]
+    leaves: list[bytes]
     receipts: list[Receipt]
     last_id: int
 
@@ -56,11 +67,11 @@ def number_events(
     steps = random_bits(_STEP_BITS * count).to_bytes(count, "little")
     ids, last_id = _ids_after(last_id, steps)
     indexes = range(first_index, first_index + count)
-    events = [
-        f'{{"id":"{text}","index":{index},'.encode() + one.body
-        for text, index, one in zip(ids, indexes, prepared, strict=True)
-    ]
-    return Numbered(events, list(map(Receipt, ids, indexes)), last_id)
+    starts = [f'{{"id":"{text}","index":{index},'.encode() for text, index in zip(ids, indexes, strict=True)]
+    events = [start + one.body for start, one in zip(starts, prepared, strict=True)]
+    # As `leaf_hash` of the event; the greater part of the work was done by whoever appends.
+    leaves = [sha256(b"\0" + start + one.entry).digest() for start, one in zip(starts, prepared, strict=True)]
+    return Numbered(events, leaves, list(map(Receipt, ids, indexes)), last_id)
 
 
 def _ids_after(last_id: int, steps: bytes) -> tuple[list[EventId], int]:
@@ -88,14 +99,16 @@ class Applied(NamedTuple):
     Attributes:
         batch: What is to be written, in one go.
         head: The head after it: the same segment, grown, or a new one.
+        tree: The Merkle tree after it.
     """
 
     batch: Batch
     head: Segment
+    tree: Frontier
 
 
-def apply_commit(head: Segment, commit: Commit, layout: Layout) -> Applied:
-    """Add a commit to the head, sealing each segment that it fills.
+def apply_commit(head: Segment, tree: Frontier, commit: Commit, leaves: Sequence[bytes], layout: Layout) -> Applied:
+    """Add a commit to the head, sealing each segment that it fills, and to the tree its events' leaf hashes.
 
     The head grows in place; readers don't see it before it is published. If the write fails the head is of no use any
     more, and is loaded again.
@@ -119,7 +132,8 @@ def apply_commit(head: Segment, commit: Commit, layout: Layout) -> Applied:
     rest = _rest(commit, len(events) - len(head)) if sealed else commit
     if rest is not None:
         head.commits.append(commit_key(rest.events[0]))
-    return Applied(Batch(sealed, rest, dropped), head)
+    growth = grow_tree(tree, leaves)
+    return Applied(Batch(sealed, rest, dropped, growth.tiles, growth.head), head, growth.tree)
 
 
 def _rest(commit: Commit, start: int) -> Commit | None:

@@ -9,6 +9,7 @@ import hashlib
 import os
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from hashlib import sha256
 from math import isfinite
 from typing import Any, Final, NamedTuple, NoReturn
 
@@ -20,6 +21,7 @@ from audit.codec.events import (
     SALT_STRIDE,
     Body,
     encode_bodies,
+    payload_start,
     salt_texts,
     without_salt,
 )
@@ -50,12 +52,14 @@ class Prepared(msgspec.Struct, frozen=True, gc=False):
     Attributes:
         body: All that is stored of it, from `"topics":` on; only id and index go before that.
         terms: What it can be found by.
+        entry: What its leaf in the Merkle tree is made of: the rest of the header, and the payload's hash.
         key: Digest of its idempotency key, or None.
         fingerprint: Digest of the event as sent; empty without a key.
     """
 
     body: bytes
     terms: tuple[bytes, ...]
+    entry: bytes
     key: bytes | None = None
     fingerprint: bytes = b""
 
@@ -164,10 +168,12 @@ def _prepare(events: Sequence[NewEvent], *, many: bool, internal: bool) -> Prepa
         return None
     if max(map(len, encoded)) > MAX_EVENT_BYTES - HEADER_BYTES:
         return None
-    prepared = list(map(Prepared, encoded, terms))
+    # Of a body as of an event: what comes before the payload belongs to the header.
+    entries = [body[: (at := payload_start(body))] + sha256(body[at:]).digest() for body in encoded]
+    prepared = list(map(Prepared, encoded, terms, entries))
     for number, key in keys.items():
         fingerprint = hashlib.blake2b(without_salt(encoded[number]), digest_size=DIGEST_BYTES).digest()
-        prepared[number] = Prepared(encoded[number], terms[number], key, fingerprint)
+        prepared[number] = Prepared(encoded[number], terms[number], entries[number], key, fingerprint)
     size = HEADER_BYTES * len(encoded) + sum(map(len, encoded))
     return PreparedCall(prepared, size, None, b"", bool(keys), many)
 

@@ -17,6 +17,7 @@ from audit.codec.segments import Segment
 from audit.codec.terms import Match
 from audit.model.ids import format_id
 from audit.model.span import Span
+from audit.proof.frontier import Frontier
 from audit.storage.gather import Gather
 
 __all__ = ["Snapshot", "search_recent"]
@@ -29,11 +30,13 @@ class Snapshot(NamedTuple):
         size: Number of events committed.
         last_id: Id of the last one; -1 when there is none.
         segments: The newest ones, oldest first; the last is the head, perhaps empty. All before them is sealed on disk.
+        tree: The Merkle tree of just these events.
     """
 
     size: int
     last_id: int
     segments: tuple[Segment, ...]
+    tree: Frontier
 
     @property
     def first_index(self) -> int:

@@ -7,12 +7,15 @@ from typing import Final
 from audit.codec.events import decode_event, event_index, event_value
 from audit.codec.terms import Match, event_terms
 from audit.log.recent import Snapshot
+from audit.log.tree import stored_tiles
 from audit.model.errors import StoreCorrupt
 from audit.model.ids import MAX_VALUE, format_id
 from audit.model.span import EVERYTHING, Span
+from audit.proof.frontier import Frontier
+from audit.proof.proving import read_root
 from audit.storage.port import Head, Search, Storage
 
-__all__ = ["check_kept", "first_id_of", "gained_terms"]
+__all__ = ["check_kept", "check_same_tree", "first_id_of", "gained_terms"]
 
 _EVERYTHING: Final = Match((), ())
 
@@ -33,6 +36,16 @@ def check_kept(acknowledged: Snapshot, head: Head, storage: Storage) -> None:
     event = next(in_head, None) or storage.get(wanted)
     if event is None or event_index(event) != acknowledged.size - 1:
         raise StoreCorrupt(f"event {format_id(wanted)}", "was acknowledged and is missing")
+
+
+def check_same_tree(acknowledged: Frontier, found: Frontier, storage: Storage) -> None:
+    """Check that the tree of a reopened store begins with all that was acknowledged, as it was.
+
+    Raises:
+        StoreCorrupt: an event is another one.
+    """
+    if read_root(acknowledged.size, found.reading(stored_tiles(storage))) != acknowledged.root():
+        raise StoreCorrupt("the log", f"has other events than the {acknowledged.size} that were acknowledged")
 
 
 def gained_terms(before: Snapshot, head: Head, storage: Storage) -> list[tuple[bytes, ...]]:

@@ -27,8 +27,9 @@ from audit.log.handle import WAIT_S, Handle
 from audit.log.meters import Meters
 from audit.log.queue import AppendQueue, Pending, Receipts
 from audit.log.recent import Snapshot, search_recent
-from audit.log.recovery import check_kept, first_id_of, gained_terms
+from audit.log.recovery import check_kept, check_same_tree, first_id_of, gained_terms
 from audit.log.room import Room
+from audit.log.tree import load_tree
 from audit.log.wakeups import Wakeups
 from audit.model.errors import AuditError, OutcomeUnknown, StoreClosed, StoreCorrupt, Unavailable
 from audit.model.event import Receipt
@@ -78,8 +79,7 @@ class Sequencer:
         self._head = Segment(0)
         self._claims: dict[bytes, Claim] = {}
         """Idempotency keys of the head, as committed."""
-        self.snapshot = Snapshot(0, -1, (self._head,))
-        self.snapshot = self._load(storage.load())
+        self.snapshot = self._load(storage.load(), storage)
         self.first_id = first_id_of(storage)
         """Id of the oldest event; None while there is none."""
         self._held: deque[Pending] = deque()
@@ -181,7 +181,7 @@ class Sequencer:
             try:
                 done = number_events(filling.events, first_index, last_id, now_ms, self._random.getrandbits)
                 commit = Commit(first_index, done.events, [one.terms for one in filling.events], filling.claims)
-                self._write(commit, done.last_id)
+                self._write(commit, done.leaves, done.last_id)
             except Exception as error:  # noqa: BLE001 - whatever it was, the write may have happened: fence
                 unknown = error if isinstance(error, OutcomeUnknown) else _unknown(error)
                 for pending, places in slots:
@@ -230,10 +230,10 @@ class Sequencer:
                 answers.append((pending, error))
         return filling, slots
 
-    def _write(self, commit: Commit, last_id: int) -> None:
+    def _write(self, commit: Commit, leaves: list[bytes], last_id: int) -> None:
         """Make a commit durable, then visible."""
         before = self.snapshot
-        applied = apply_commit(self._head, commit, self._layout)
+        applied = apply_commit(self._head, before.tree, commit, leaves, self._layout)
         began = perf_counter()
 
         def ready() -> None:
@@ -255,7 +255,7 @@ class Sequencer:
             segments = self._within_budget((*segments[:-1], *applied.batch.sealed, applied.head))
         if self.first_id is None:
             self.first_id = event_value(commit.events[0])
-        after = Snapshot(commit.first_index + len(commit.events), last_id, segments)
+        after = Snapshot(commit.first_index + len(commit.events), last_id, segments, applied.tree)
         self._publish(before.end, after, commit.terms)
 
     def _publish(self, before: Position, after: Snapshot, terms: list[tuple[bytes, ...]]) -> None:
@@ -296,8 +296,9 @@ class Sequencer:
 
     # -- opening and recovering ------------------------------------------------------------------------------------
 
-    def _load(self, head: Head) -> Snapshot:
+    def _load(self, head: Head, storage: Storage) -> Snapshot:
         """Take over the unsealed head, as found on disk; return what is to be published."""
+        tree = load_tree(head, storage)
         segment = Segment(head.first_index)
         last_id = head.last_sealed_id
         for key, commit in head.commits:
@@ -306,7 +307,7 @@ class Sequencer:
             last_id = event_value(commit.events[-1])
         self._head = segment
         self._claims = {claim.digest: claim for claim in segment.claims}
-        return Snapshot(head.first_index + len(segment), last_id, (segment,))
+        return Snapshot(head.first_index + len(segment), last_id, (segment,), tree)
 
     def _fence(self, cause: Exception) -> None:
         """Close the store after a failed write; `_recover` opens it again.
@@ -363,7 +364,8 @@ class Sequencer:
         head = storage.load()
         before = self.snapshot
         check_kept(before, head, storage)
-        found = self._load(head)
+        found = self._load(head, storage)
+        check_same_tree(before.tree, found.tree, storage)
         if self.first_id is None and found.size:
             self.first_id = first_id_of(storage)
         if found.size == before.size:

@@ -1,6 +1,7 @@
 """Checking a whole store: every record is read, and everything that can be derived is derived again and compared.
 
-Events are the truth: from them follow positions, posting lists, topic counts and receipts. A finding names the record.
+Events are the truth: from them follow positions, posting lists, topic counts, receipts and the Merkle tree. A finding
+names the record.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from audit.codec.checksum import open_record
 from audit.codec.commits import Claim, decode_claims, decode_commit
 from audit.codec.events import decode_event, event_id_text, event_index, event_value, split_event
 from audit.codec.keys import (
+    CHECKPOINT,
     CHUNK,
     COMMIT,
     END,
@@ -28,7 +30,9 @@ from audit.codec.keys import (
     RECEIPT,
     SEGMENT,
     SEGMENT_RECEIPTS,
+    TILE,
     TOPIC,
+    TREE,
     describe,
     key_of_chunk,
     key_of_topic,
@@ -39,13 +43,16 @@ from audit.model.errors import AuditError, StoreClosed, StoreCorrupt, Unavailabl
 from audit.model.ids import format_id
 from audit.model.topic import Topic
 from audit.storage.driver import error_text, plyvel
+from audit.storage.fsck_tree import TreeCheck
 from audit.storage.port import KnownClaim
 from audit.storage.records import decode_count, decode_receipt, receipt_key
 
 __all__ = ["Finding", "Report", "check_database"]
 
 _RECORDS_PER_BREATH: Final = 256
-_KINDS: Final = frozenset((CHUNK, COMMIT, END, META[:1], POSTING, RECEIPT, SEGMENT, SEGMENT_RECEIPTS, TOPIC))
+_KINDS: Final = frozenset(
+    (CHECKPOINT, CHUNK, COMMIT, END, META[:1], POSTING, RECEIPT, SEGMENT, SEGMENT_RECEIPTS, TILE, TOPIC)
+)
 
 
 class Finding(NamedTuple):
@@ -117,6 +124,7 @@ class _Check:
         self._posting_lists: Counter[bytes] = Counter()
         self._chunks = 0
         self._unread: set[bytes] = set()
+        self._tree = TreeCheck(database, self._note)
 
     @contextmanager
     def _noting(self, record: str) -> Iterator[None]:
@@ -206,6 +214,7 @@ class _Check:
                 self._counts[topic] = (count + len(positions), first, event_value(events[positions[-1]]))
         self._posting_lists[segment] = len(expected)
         self._claims(segment, events, directory)
+        self._hash(directory.first_index, events)
 
     def _blocks(self, segment: bytes, directory: Directory) -> Iterator[list[bytes]]:
         blocks = -(-directory.length // self._layout.block_events)
@@ -244,6 +253,11 @@ class _Check:
             if not (claim.of_call and segment <= expired):
                 self._receipts[claim.digest] = _receipt(claim, events, directory.first_index)
 
+    def _hash(self, first_index: int, events: list[bytes]) -> None:
+        # Behind a hole no hash would be right; the hole itself is a finding.
+        if self._tree.size == first_index:
+            self._tree.add(events)
+
     def head(self) -> None:
         """Check the commits that are not sealed."""
         for key, record in self._records(COMMIT):
@@ -253,6 +267,7 @@ class _Check:
                     self._note(describe(key), f"starts at index {commit.first_index}, expected {self.next_index}")
                 for index, event in enumerate(commit.events, commit.first_index):
                     self._event(event, index)
+                self._hash(commit.first_index, commit.events)
                 self.next_index = commit.first_index + len(commit.events)
 
     def derived(self) -> None:
@@ -285,6 +300,10 @@ class _Check:
                     self._note(describe(key), "is not what its segment says")
         self._amount(RECEIPT, len(self._receipts), "receipts")
         self._amount(CHUNK, self._chunks, "chunks")
+        if self._tree.size == self.next_index:
+            self._amount(TILE, self._tree.tiles, "tiles")
+            with self._noting(describe(TREE)):
+                self._tree.head()
 
     def _amount(self, kind: bytes, expected: int, name: str) -> None:
         found = sum(1 for _ in self._records(kind))

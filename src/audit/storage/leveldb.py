@@ -7,12 +7,8 @@ on an I/O error); creating is its own step; no handle is written to again after 
 from __future__ import annotations
 
 import ctypes
-import logging
-import os
-import shutil
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Final
 
@@ -22,6 +18,7 @@ from audit.codec.checksum import seal_record
 from audit.codec.commits import Commit, commit_key, decode_commit, encode_claims, encode_commit
 from audit.codec.events import event_value
 from audit.codec.keys import (
+    CHECKPOINT,
     COMMIT,
     END,
     EXPIRED,
@@ -29,7 +26,10 @@ from audit.codec.keys import (
     POSTING,
     SEGMENT,
     SEGMENT_RECEIPTS,
+    TREE,
     describe,
+    key_of_checkpoint,
+    key_of_tile,
     key_of_topic,
     prefix_of_children,
 )
@@ -38,10 +38,7 @@ from audit.codec.terms import TOPIC, topic_of_term
 from audit.model.errors import (
     OutcomeUnknown,
     StoreCorrupt,
-    StoreExists,
     StoreForked,
-    StoreLocked,
-    StoreMissing,
     Unavailable,
 )
 from audit.model.topic import Topic
@@ -53,141 +50,37 @@ from audit.storage.fsck import Report, check_database
 from audit.storage.gate import Gate
 from audit.storage.leveldb_read import SealedReader
 from audit.storage.options import StoreOptions
-from audit.storage.port import FORMAT, Batch, ChildCount, Found, Head, KnownClaim, Run, Search, StoreMeta
+from audit.storage.port import (
+    Batch,
+    ChildCount,
+    Found,
+    Head,
+    KnownClaim,
+    Run,
+    Search,
+    SignedCheckpoint,
+    StoreMeta,
+)
 from audit.storage.records import (
+    decode_checkpoint,
     decode_count,
     decode_meta,
     decode_receipt,
+    decode_tile,
+    decode_tree,
+    encode_checkpoint,
     encode_count,
-    encode_meta,
     encode_receipt,
+    encode_tile,
+    encode_tree,
     receipt_key,
 )
-from audit.storage.torn import cut_torn_tail
 
-__all__ = ["UNFINISHED", "LevelDBStorage", "create_store", "open_store"]
+__all__ = ["LevelDBStorage"]
 
-UNFINISHED: Final = ".new-"
-"""After a store's name, and before a random part: the name of one that is being created."""
-
-_logger: Final = logging.getLogger("audit")
-
-_TABLE_BYTES: Final = 8 * 1024 * 1024
-_BLOCK_BYTES: Final = 1024
 _COUNT_CACHE: Final = 16_384
 _RUN_CACHE_BYTES: Final = 1024 * 1024
 _NOTHING_EXPIRED: Final = Expired([], None)
-
-
-def create_store(path: Path, store_id: str, layout: Layout = Layout()) -> StoreMeta:  # noqa: B008 - immutable
-    """Create an empty store in a directory that does not exist yet or is empty, and close it.
-
-    Raises:
-        StoreExists: the directory is not empty.
-        Unavailable: it can't be written.
-    """
-    meta = StoreMeta(format=FORMAT, store_id=store_id, layout=layout)
-    # Made beside its place and put there whole: what is left of a creation that fails, or is killed, is no store that
-    # can neither be opened nor be created again.
-    made = path.with_name(f"{path.name}{UNFINISHED}{os.urandom(8).hex()}")
-    try:
-        if path.exists() and any(path.iterdir()):
-            raise StoreExists(f"{path} is not empty")
-        made.mkdir(parents=True)
-        database = plyvel.DB(str(made), create_if_missing=True, error_if_exists=True, paranoid_checks=True)
-        try:
-            with database.write_batch(sync=True) as batch:
-                batch.put(END, b"")
-                batch.put(META, encode_meta(meta))
-        finally:
-            database.close()
-        made.rename(path)
-        _sync_directory(path.parent)
-    except (plyvel.Error, OSError) as error:
-        raise Unavailable(f"can't create a store in {path}: {error_text(error)}") from error
-    finally:
-        shutil.rmtree(made, ignore_errors=True)
-    return meta
-
-
-def _sync_directory(path: Path) -> None:
-    """Have the disk keep the names in a directory."""
-    directory = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
-
-
-def open_store(path: Path, options: StoreOptions) -> LevelDBStorage:
-    """Open an existing store; never creates one.
-
-    Raises:
-        StoreMissing: the directory holds no store, or one that lost its CURRENT file.
-        StoreLocked: it is open already, here or in another process.
-        StoreFormat: its format is not this version's.
-        StoreCorrupt: LevelDB finds it damaged.
-        Unavailable: the disk can't be read, or is too full for LevelDB's recovery.
-    """
-    if not (path / "CURRENT").is_file():
-        problem = (
-            "its CURRENT file is missing: restore it from a backup" if path.is_dir() else "there is no such directory"
-        )
-        raise StoreMissing(f"{path} holds no store: {problem}")
-    try:
-        database = _open_database(path, options)
-    except plyvel.CorruptionError as error:
-        raise StoreCorrupt(str(path), error_text(error)) from error
-    except (plyvel.Error, OSError) as error:
-        text = error_text(error)
-        # Only what the lock itself says: the path is in every message, and that of the file LOCK in some.
-        if text.startswith("IO error: lock "):
-            raise StoreLocked(f"{path} is open already: {text}") from error
-        if "does not exist" in text or "missing files" in text:
-            raise StoreCorrupt(str(path), text) from error
-        raise Unavailable(f"can't open {path}: {text}") from error
-    try:
-        return LevelDBStorage(database, options)
-    except BaseException:
-        database.close()
-        raise
-
-
-def _open_database(path: Path, options: StoreOptions) -> Any:
-    """Open a database, without the write that a power cut tore, if there is one."""
-
-    def attempt() -> Any:
-        return plyvel.DB(
-            str(path),
-            create_if_missing=False,
-            paranoid_checks=True,
-            compression=None,
-            write_buffer_size=options.write_buffer_bytes,
-            lru_cache_size=options.driver_cache_bytes,
-            max_file_size=_TABLE_BYTES,
-            block_size=_BLOCK_BYTES,
-            bloom_filter_bits=10,
-        )
-
-    try:
-        return attempt()
-    except plyvel.CorruptionError:
-        torn = cut_torn_tail(path)
-        if torn is None:
-            raise
-    try:
-        database = attempt()
-    except plyvel.CorruptionError:
-        # Something else is damaged. Nothing is changed then.
-        torn.restore()
-        raise
-    _logger.warning(
-        "%s: a power cut tore the last write, which was not acknowledged: %s bytes from byte %s on are left out",
-        torn.file,
-        len(torn.content),
-        torn.start,
-    )
-    return database
 
 
 class LevelDBStorage:
@@ -208,6 +101,7 @@ class LevelDBStorage:
         self._sealed = 0
         # The writer's alone. Counts of topics as of the last sealed segment, to be added to without reading them again.
         self._counts: LRUCache[Topic, tuple[int, int, int]] = LRUCache(_COUNT_CACHE)
+        self._checkpoint: SignedCheckpoint | None = None
         abandon_after_fork(self)
 
     @property
@@ -232,7 +126,9 @@ class LevelDBStorage:
                 expected += len(commit.events)
                 commits.append((key, commit))
                 iterator.next()
-        return Head(first_index, last_id, commits)
+            self._checkpoint = _newest_checkpoint(iterator)
+            tree = self._database.get(TREE, verify_checksums=True)
+        return Head(first_index, last_id, commits, tree and decode_tree(tree), self._checkpoint)
 
     def append(self, batch: Batch) -> None:
         """See `Storage.append`."""
@@ -260,13 +156,25 @@ class LevelDBStorage:
                     if batch.head is not None:
                         key = commit_key(batch.head.events[0])
                         puts.put(key, encode_commit(key, batch.head))
+                    self._put_tree(puts, batch)
                     batch.ready()
             except (plyvel.Error, OSError) as error:
                 raise OutcomeUnknown(f"the write failed, its outcome is not known: {error_text(error)}") from error
             self._counts.update(counts)
+            self._checkpoint = batch.checkpoint or self._checkpoint
             if batch.sealed:
                 last = batch.sealed[-1]
                 self._sealed = last.first_index + len(last)
+
+    def _put_tree(self, puts: Any, batch: Batch) -> None:
+        for tile in batch.tiles:
+            puts.put(*encode_tile(tile))
+        if batch.tree is not None:
+            puts.put(TREE, encode_tree(batch.tree))
+        if batch.checkpoint is not None:
+            if self._checkpoint is not None:
+                puts.delete(key_of_checkpoint(self._checkpoint.size))
+            puts.put(*encode_checkpoint(batch.checkpoint))
 
     def claims(self, digests: Sequence[bytes]) -> dict[bytes, KnownClaim]:
         """See `Storage.claims`."""
@@ -296,6 +204,14 @@ class LevelDBStorage:
         layout = self._meta.layout
         with self._gate, _reading, closing(SealedReader(self._database, layout, cache, self._sealed)) as reader:
             return reader.run_after(event_id)
+
+    def tile(self, level: int, number: int) -> bytes:
+        """See `Storage.tile`."""
+        key = key_of_tile(level, number)
+        # It carries a checksum of its own, as chunks do.
+        with self._gate, _reading:
+            record = self._database.get(key)
+        return decode_tile(key, record)
 
     def children(self, parent: Topic, after: str, limit: int) -> list[ChildCount]:
         """See `Storage.children`."""
@@ -412,6 +328,13 @@ def _sealed_end(iterator: Any) -> tuple[int, int]:
         return 0, -1
     directory = decode_directory(iterator.key(), iterator.value())
     return directory.first_index + directory.length, int.from_bytes(directory.last_id, "big")
+
+
+def _newest_checkpoint(iterator: Any) -> SignedCheckpoint | None:
+    iterator.seek(CHECKPOINT + b"\xff" * 9)
+    iterator.prev()
+    key: bytes = iterator.key() if iterator.valid() else b""
+    return decode_checkpoint(key, iterator.value()) if key.startswith(CHECKPOINT) else None
 
 
 class _Reading:

@@ -11,11 +11,25 @@ from collections.abc import Callable, Sequence
 from audit.codec.commits import Claim, commit_key, decode_commit, encode_commit
 from audit.codec.cursors import Position
 from audit.codec.events import decode_event, event_index, event_value
+from audit.codec.keys import key_of_tile
 from audit.codec.segments import Layout, Segment
 from audit.codec.terms import event_terms, term_of_topic, topic_of_term
 from audit.model.errors import StoreClosed
 from audit.model.topic import Topic
-from audit.storage.port import FORMAT, Batch, ChildCount, Found, Head, KnownClaim, Run, Search, StoreMeta
+from audit.storage.port import (
+    FORMAT,
+    Batch,
+    ChildCount,
+    Found,
+    Head,
+    KnownClaim,
+    Run,
+    Search,
+    SignedCheckpoint,
+    StoreMeta,
+    TreeHead,
+)
+from audit.storage.records import decode_tile, encode_tile
 
 __all__ = ["Disk", "MemoryStorage"]
 
@@ -28,6 +42,9 @@ class Disk:
         self.sealed: list[tuple[int, bytes, frozenset[bytes]]] = []
         self.commits: dict[bytes, bytes] = {}
         self.claims: dict[bytes, KnownClaim] = {}
+        self.tiles: dict[bytes, bytes] = {}
+        self.tree: TreeHead | None = None
+        self.checkpoint: SignedCheckpoint | None = None
 
 
 class MemoryStorage:
@@ -48,7 +65,8 @@ class MemoryStorage:
         self._check_open()
         sealed = self._disk.sealed
         commits = [(key, decode_commit(key, record)) for key, record in sorted(self._disk.commits.items())]
-        return Head(len(sealed), sealed[-1][0] if sealed else -1, commits)
+        last_id = sealed[-1][0] if sealed else -1
+        return Head(len(sealed), last_id, commits, self._disk.tree, self._disk.checkpoint)
 
     def append(self, batch: Batch) -> None:
         """See `Storage.append`."""
@@ -64,6 +82,14 @@ class MemoryStorage:
                 if key in disk.commits:
                     raise AssertionError("a commit would be overwritten")
                 disk.commits[key] = encode_commit(key, batch.head)
+            for tile in batch.tiles:
+                key, record = encode_tile(tile)
+                before = key_of_tile(tile.name.level, tile.name.number - 1) if tile.name.number else None
+                if key in disk.tiles or (before is not None and before not in disk.tiles):
+                    raise AssertionError("a tile would overwrite, or leave a gap")
+                disk.tiles[key] = record
+            disk.tree = batch.tree or disk.tree
+            disk.checkpoint = batch.checkpoint or disk.checkpoint
 
     def _seal(self, segment: Segment) -> None:
         sealed = self._disk.sealed
@@ -126,6 +152,12 @@ class MemoryStorage:
             if first <= claim.first_index < first + len(events)
         ]
         return Run(first, events, claims)
+
+    def tile(self, level: int, number: int) -> bytes:
+        """See `Storage.tile`."""
+        self._check_open()
+        key = key_of_tile(level, number)
+        return decode_tile(key, self._disk.tiles.get(key))
 
     def children(self, parent: Topic, after: str, limit: int) -> list[ChildCount]:
         """See `Storage.children`."""

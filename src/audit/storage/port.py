@@ -17,10 +17,24 @@ from audit.codec.segments import Layout, Segment
 from audit.codec.terms import Match
 from audit.model.span import Span
 from audit.model.topic import Topic
+from audit.proof.tiles import Tile
 
-__all__ = ["FORMAT", "Batch", "ChildCount", "Found", "Head", "KnownClaim", "Run", "Search", "Storage", "StoreMeta"]
+__all__ = [
+    "FORMAT",
+    "Batch",
+    "ChildCount",
+    "Found",
+    "Head",
+    "KnownClaim",
+    "Run",
+    "Search",
+    "SignedCheckpoint",
+    "Storage",
+    "StoreMeta",
+    "TreeHead",
+]
 
-FORMAT = 1
+FORMAT = 2
 """Version of the store's format. A change of any record raises it."""
 
 
@@ -38,6 +52,20 @@ class StoreMeta(msgspec.Struct, frozen=True, kw_only=True):
     layout: Layout
 
 
+class TreeHead(NamedTuple):
+    """The Merkle root of the log's first `size` events."""
+
+    size: int
+    root: bytes
+
+
+class SignedCheckpoint(NamedTuple):
+    """A signed statement of the log's size and root: the text of its note, and the size."""
+
+    size: int
+    note: str
+
+
 def _nothing() -> None:
     pass
 
@@ -49,6 +77,9 @@ class Batch(NamedTuple):
         sealed: Segments that it filled, oldest first.
         head: The events that it left unsealed, or None.
         dropped: Keys of earlier commits whose events are in `sealed`.
+        tiles: Tiles of the Merkle tree that it filled, in order.
+        tree: Size and root of all that is in full tiles of leaves, when there are new ones; else None.
+        checkpoint: Takes the place of the one before; or None.
         ready: Called when all is put together, right before it is written: nothing else may wait for it, as a storage
             need not call it, or may do so twice.
     """
@@ -56,6 +87,9 @@ class Batch(NamedTuple):
     sealed: Sequence[Segment]
     head: Commit | None
     dropped: Sequence[bytes]
+    tiles: Sequence[Tile] = ()
+    tree: TreeHead | None = None
+    checkpoint: SignedCheckpoint | None = None
     ready: Callable[[], None] = _nothing
 
 
@@ -66,11 +100,15 @@ class Head(NamedTuple):
         first_index: Index of the first event that is not sealed, which is the number of those that are.
         last_sealed_id: Id of the last sealed event; -1: none.
         commits: Keys and commits after it, in order.
+        tree: Size and root of all that is in full tiles of leaves; None: there is no full one.
+        checkpoint: The newest one that was signed, or None.
     """
 
     first_index: int
     last_sealed_id: int
     commits: list[tuple[bytes, Commit]]
+    tree: TreeHead | None
+    checkpoint: SignedCheckpoint | None
 
 
 class Search(NamedTuple):
@@ -193,6 +231,15 @@ class Storage(Protocol):
 
         Raises:
             StoreCorrupt: a record is damaged or missing.
+            Unavailable: the disk can't be read.
+        """
+        ...
+
+    def tile(self, level: int, number: int) -> bytes:
+        """Return the hashes of a full tile of the Merkle tree, which must be there.
+
+        Raises:
+            StoreCorrupt: the record is damaged or missing.
             Unavailable: the disk can't be read.
         """
         ...

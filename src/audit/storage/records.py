@@ -1,4 +1,4 @@
-"""Small records: metadata, topic counts and receipts of idempotency keys <-> bytes."""
+"""Small records: metadata, topic counts, receipts of idempotency keys, the Merkle tree's <-> bytes."""
 
 from __future__ import annotations
 
@@ -9,22 +9,32 @@ import msgspec
 
 from audit.codec.checksum import open_record, seal_record
 from audit.codec.commits import DIGEST_BYTES
-from audit.codec.keys import META, RECEIPT, describe
+from audit.codec.keys import CHECKPOINT, META, RECEIPT, TREE, describe, key_of_checkpoint, key_of_tile
 from audit.model.errors import StoreCorrupt, StoreFormat
-from audit.storage.port import FORMAT, KnownClaim, StoreMeta
+from audit.proof.hashing import HASH_BYTES
+from audit.proof.tiles import TILE_WIDTH, Tile
+from audit.storage.port import FORMAT, KnownClaim, SignedCheckpoint, StoreMeta, TreeHead
 
 __all__ = [
+    "decode_checkpoint",
     "decode_count",
     "decode_meta",
     "decode_receipt",
+    "decode_tile",
+    "decode_tree",
+    "encode_checkpoint",
     "encode_count",
     "encode_meta",
     "encode_receipt",
+    "encode_tile",
+    "encode_tree",
     "receipt_key",
 ]
 
 _BYTE: Final = 256
 _COUNT: Final = struct.Struct("<Q16s16s")
+_TREE: Final = struct.Struct(f"<Q{HASH_BYTES}s")
+_TILE_BYTES: Final = TILE_WIDTH * HASH_BYTES
 _RECEIPT: Final = struct.Struct(f"<{DIGEST_BYTES}s16sQHB")
 
 
@@ -101,3 +111,60 @@ def decode_receipt(key: bytes, record: bytes) -> KnownClaim:
     except struct.error as error:
         raise StoreCorrupt(describe(key), f"can't be decoded: {error}") from error
     return KnownClaim(fingerprint, int.from_bytes(first_id, "big"), first_index, count, bool(of_call))
+
+
+def encode_tile(tile: Tile) -> tuple[bytes, bytes]:
+    """Return key and record of a full tile: its hashes."""
+    key = key_of_tile(tile.name.level, tile.name.number)
+    return key, seal_record(key, tile.hashes)
+
+
+def decode_tile(key: bytes, record: bytes | None) -> bytes:
+    """Return the hashes of a full tile.
+
+    Raises:
+        StoreCorrupt: the record is damaged, or there is none.
+    """
+    if record is None:
+        raise StoreCorrupt(describe(key), "is missing")
+    body = open_record(key, record)
+    if len(body) != _TILE_BYTES:
+        raise StoreCorrupt(describe(key), f"has {len(body)} bytes, not {_TILE_BYTES}")
+    return bytes(body)
+
+
+def encode_tree(head: TreeHead) -> bytes:
+    """Return the record of the tree's size and root."""
+    return seal_record(TREE, _TREE.pack(*head))
+
+
+def decode_tree(record: bytes) -> TreeHead:
+    """Return the tree's size and root.
+
+    Raises:
+        StoreCorrupt: the record is damaged.
+    """
+    body = open_record(TREE, record)
+    try:
+        return TreeHead._make(_TREE.unpack(body))
+    except struct.error as error:
+        raise StoreCorrupt(describe(TREE), f"can't be decoded: {error}") from error
+
+
+def encode_checkpoint(checkpoint: SignedCheckpoint) -> tuple[bytes, bytes]:
+    """Return key and record of a checkpoint."""
+    key = key_of_checkpoint(checkpoint.size)
+    return key, seal_record(key, checkpoint.note.encode())
+
+
+def decode_checkpoint(key: bytes, record: bytes) -> SignedCheckpoint:
+    """Return a checkpoint.
+
+    Raises:
+        StoreCorrupt: the record is damaged.
+    """
+    body = open_record(key, record)
+    try:
+        return SignedCheckpoint(int.from_bytes(key[len(CHECKPOINT) :], "big"), bytes(body).decode())
+    except UnicodeDecodeError as error:
+        raise StoreCorrupt(describe(key), f"can't be decoded: {error}") from error

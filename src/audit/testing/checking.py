@@ -13,10 +13,15 @@ from typing import Any
 from audit.codec.events import decode_events, event_id_text, event_index, event_value, split_event
 from audit.codec.terms import match_of
 from audit.log.sync import SyncAudit
+from audit.log.tree import load_tree
 from audit.model.event import Event
 from audit.model.query import to_query
 from audit.model.span import EVERYTHING
 from audit.model.topic import Topic
+from audit.proof.frontier import Frontier
+from audit.proof.hashing import root_of
+from audit.proof.leaves import leaf_hashes
+from audit.proof.tiles import TILE_WIDTH
 from audit.storage.port import Search, Storage
 
 __all__ = ["check_log"]
@@ -31,7 +36,8 @@ def check_log(log: SyncAudit) -> list[Event]:
 
     Checked: indexes are dense and ids strictly increase; both orders agree; every event is found by its id, under each
     of its topics, their ancestors, and its actor, action, outcome, targets and request, and under nothing else; the
-    counts of topics; and that the storage, sealed events and head together, holds just these events.
+    counts of topics; that the storage, sealed events and head together, holds just these events; and that the Merkle
+    tree, in memory and as stored, is theirs.
 
     Raises:
         AssertionError: something is wrong; the message says what.
@@ -47,7 +53,9 @@ def check_log(log: SyncAudit) -> list[Event]:
     for question, expected in _questions(stored, events).items():
         _check_question(log, question, expected)
     _check_topics(log, stored, events)
-    log._core.handle.read(lambda storage: _check_storage(storage, stored))  # noqa: SLF001 - the storage is no one else's to show
+    core = log._core  # noqa: SLF001 - the storage is no one else's to show
+    tree = core.sequencer.snapshot.tree
+    core.handle.read(lambda storage: _check_storage(storage, stored, tree))
     return events
 
 
@@ -136,7 +144,7 @@ def _check_topics(log: SyncAudit, stored: list[bytes], events: list[Event]) -> N
             raise AssertionError(f"the children of {parent!r} are {rows}, expected {expected}")
 
 
-def _check_storage(storage: Storage, stored: list[bytes]) -> None:
+def _check_storage(storage: Storage, stored: list[bytes], tree: Frontier) -> None:
     never: Callable[[], bool] = lambda: False  # noqa: E731 - named for what it says
     everything = match_of(to_query())
     sealed: list[bytes] = []
@@ -155,3 +163,15 @@ def _check_storage(storage: Storage, stored: list[bytes]) -> None:
     last_sealed = event_value(sealed[-1]) if sealed else -1
     if head.last_sealed_id != last_sealed:
         raise AssertionError("the storage names another event as the last sealed one")
+    _check_tree(tree, storage, stored)
+
+
+def _check_tree(tree: Frontier, storage: Storage, stored: list[bytes]) -> None:
+    leaves = leaf_hashes(stored)
+    if tree.size != len(leaves) or tree.root() != root_of(leaves):
+        raise AssertionError(f"the tree in memory, of {tree.size} events, is not that of the {len(leaves)} read")
+    if load_tree(storage.load(), storage) != tree:
+        raise AssertionError("the stored tree is not the one in memory")
+    for number in range(len(leaves) // TILE_WIDTH):
+        if storage.tile(0, number) != b"".join(leaves[number * TILE_WIDTH : (number + 1) * TILE_WIDTH]):
+            raise AssertionError(f"tile {number} is not what its events come to")

@@ -177,6 +177,10 @@ class FaultyStorage:
         """Return the sealed events right after an id."""
         return self._storage.run_after(event_id)
 
+    def tile(self, level: int, number: int) -> bytes:
+        """Return the hashes of a full tile of the Merkle tree."""
+        return self._storage.tile(level, number)
+
     def children(self, parent: Topic, after: str, limit: int) -> list[ChildCount]:
         """Return the children of a topic that sealed events have."""
         return self._storage.children(parent, after, limit)

@@ -15,6 +15,9 @@ from audit.codec.segments import Layout, Segment
 from audit.codec.terms import event_terms
 from audit.log.deciding import apply_commit, number_events
 from audit.model.ids import MAX_TIMESTAMP_MS, MAX_VALUE, RANDOM_BITS, parse_id
+from audit.proof.frontier import Frontier
+from audit.proof.hashing import root_of
+from audit.proof.leaves import leaf_hashes
 from audit.testing.clock import START_MS
 from tests.stores import event, prepared
 
@@ -82,6 +85,7 @@ LAYOUTS = st.builds(
 @given(LAYOUTS, st.lists(st.lists(st.integers(0, 400), min_size=1, max_size=9), min_size=1, max_size=8))
 def test_applied_commits_leave_each_event_in_one_place(layout: Layout, sizes: list[list[int]]) -> None:
     head = Segment(0)
+    tree = Frontier()
     stored: list[bytes] = []
     sealed: list[bytes] = []
     claimed: list[tuple[bytes, int]] = []
@@ -94,7 +98,9 @@ def test_applied_commits_leave_each_event_in_one_place(layout: Layout, sizes: li
         last_id = numbered.last_id
         claims = [Claim(bytes([at]) * 16, b"f" * 16, at, 1, of_call=False) for at in range(len(call))]
         terms = [event_terms(decode_event(raw)) for raw in numbered.events]
-        applied = apply_commit(head, Commit(len(stored), numbered.events, terms, claims), layout)
+        commit = Commit(len(stored), numbered.events, terms, claims)
+        applied = apply_commit(head, tree, commit, numbered.leaves, layout)
+        tree = applied.tree
         stored += numbered.events
         for key in applied.batch.dropped:
             del unsealed[key]
@@ -121,4 +127,5 @@ def test_applied_commits_leave_each_event_in_one_place(layout: Layout, sizes: li
         in_memory = [(head.events[c.position], c.digest[0]) for c in head.claims]
         assert in_head == in_memory
         assert len(claimed) + len(in_head) == len(stored)
+        assert tree.root() == root_of(leaf_hashes(stored))
     assert [raw for raw, _ in claimed] == sealed

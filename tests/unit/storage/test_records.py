@@ -86,7 +86,7 @@ def test_another_format_is_refused_with_what_to_do(version: object, remedy: str)
 
 
 @pytest.mark.parametrize(
-    "record", [b"", b"{", b"[]", b"{}", b"\xff", b'{"format":1}', b'{"format":1,"store_id":5,"layout":[]}']
+    "record", [b"", b"{", b"[]", b"{}", b"\xff", b'{"format":2}', b'{"format":2,"store_id":5,"layout":[]}']
 )
 def test_damaged_metadata_is_found(record: bytes) -> None:
     with pytest.raises(StoreCorrupt):

@@ -9,7 +9,7 @@ from typing import Final
 import pytest
 
 from audit import StoreCorrupt
-from audit.storage.leveldb import open_store
+from audit.storage.opening import open_store
 from audit.storage.torn import torn_at
 from tests.stores import LAYOUTS, OPTIONS, Writer, event, leveldb_opener
 
