@@ -300,6 +300,7 @@ def test_the_tree_is_kept_with_the_commits_that_it_is_of(count: int, opener: Cal
     storage = opener()
     writer = Writer(storage, count)
     rng = random.Random(count)
+    full = 0
     while len(writer.stored) < count:
         writer.append(some_events(rng, min(rng.choice((1, 90, 300)), count - len(writer.stored))))
         leaves = leaf_hashes(writer.stored)
@@ -321,6 +322,7 @@ def test_the_tree_is_kept_with_the_commits_that_it_is_of(count: int, opener: Cal
 def test_the_newest_checkpoint_takes_the_place_of_the_one_before(opener: Callable[[], Storage]) -> None:
     storage = opener()
     Writer(storage).append([event("a")])
+    signed = SignedCheckpoint(0, "")
     for size in (1, 300, 70_000):
         signed = SignedCheckpoint(size, f"a log\n{size}\nroot\n\n— ü\n")
         storage.append(Batch([], None, [], checkpoint=signed))

@@ -38,7 +38,7 @@ def changed(path: Path, change: Callable[[Any], object]) -> None:
 
 
 def findings(path: Path) -> list[tuple[str, str]]:
-    return [tuple(finding) for finding in check_store(path).findings]
+    return [(finding.record, finding.problem) for finding in check_store(path).findings]
 
 
 def rewritten(segment: bytes, old: bytes, new: bytes) -> Callable[[Any], object]:
