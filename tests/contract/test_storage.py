@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -27,7 +28,7 @@ from audit.proof.leaves import leaf_hashes
 from audit.proof.tiles import TILE_WIDTH
 from audit.storage.port import Batch, ChildCount, Found, Head, Search, SignedCheckpoint, Storage
 from audit.testing.clock import START_MS
-from tests.stores import LAYOUTS, TINY, Writer, event, leveldb_opener, memory_opener
+from tests.stores import LAYOUTS, OPTIONS, TINY, Writer, event, leveldb_opener, memory_opener
 
 ALL = Match((), ())
 UNBOUNDED = 1 << 40
@@ -202,8 +203,52 @@ def test_search_resumed_where_it_stopped_gives_everything_exactly_once(
     assert events == expected
 
 
+@given(QUESTIONS, st.one_of(st.integers(1, 5), st.just(1_000)), st.one_of(st.integers(0, 2_000), st.just(UNBOUNDED)))
+def test_what_is_answered_without_the_disk_is_what_the_disk_would_answer(
+    full: Full, question: Question, limit: int, max_bytes: int
+) -> None:
+    search = Search(question.match(full), question.span(full), question.descending, limit, max_bytes)
+    before = full.storage.search_nowait(search)
+    found = full.storage.search(search, never)
+    assert before is None or before == found
+    after = full.storage.search_nowait(search)
+    assert after is None or after == found
+
+
 def assert_place(full: Full, place: Position) -> None:
     assert event_value(full.stored[place.index]) == place.last_id
+
+
+@pytest.mark.parametrize("descending", [False, True])
+@pytest.mark.parametrize("backend", BACKENDS, ids=NAMES)
+def test_what_was_read_once_is_answered_without_the_disk_while_the_log_grows(
+    backend: Backend, descending: bool, tmp_path: Path
+) -> None:
+    options = msgspec.structs.replace(OPTIONS, block_cache_bytes=8 << 20)
+    memory = backend.name == "memory"
+    opener = backend.opener(tmp_path / "log") if memory else leveldb_opener(tmp_path / "log", backend.layout, options)
+    storage = opener()
+    writer = Writer(storage)
+    matches = [ALL, *(match_of(to_query(topics=topics)) for topics in ([("a",)], [("rare",), ("bc",)], [("none",)]))]
+    matches.append(Match((term_of_topic(("a",)),), (term_of_topic(("rare",)),)))
+    for turn in range(3):
+        rng = random.Random(turn)
+        for number in range(3 * backend.layout.segment_events // 4):
+            writer.append([event("rare", "a"), event("a"), *some_events(rng, 2)] if number % 9 else [event("rare")])
+        ids = [event_value(raw) for raw in writer.sealed]
+        for match in matches:
+            for span in (EVERYTHING, Span(ids[len(ids) // 3], ids[-1]), Span(ids[2], ids[len(ids) // 2])):
+                for limit in (1, 7, UNBOUNDED):
+                    search = Search(match, span, descending, limit, UNBOUNDED)
+                    known = storage.search_nowait(search)
+                    found = storage.search(search, never)
+                    assert known is None or known == found
+                    assert storage.search_nowait(search) == found
+        for raw in writer.sealed:
+            assert storage.get(event_value(raw)) == storage.get_nowait(event_value(raw)) == raw
+    storage.close()
+    with pytest.raises(StoreClosed):
+        storage.search_nowait(Search(ALL, EVERYTHING, descending, 1, UNBOUNDED))
 
 
 def test_search_without_terms_finds_every_sealed_event_and_no_other(full: Full) -> None:

@@ -59,6 +59,15 @@ class Handle:
                 raise Unavailable(f"the store is fenced after a failed write and did not come back within {WAIT_S:g} s")
             return self._storage
 
+    def read_nowait(self, work: Callable[[Storage], T | None]) -> T | None:
+        """Return what a piece of reading in memory returns; None also while the store is fenced, or closing."""
+        storage = self._storage
+        try:
+            return None if storage is None else work(storage)
+        except StoreClosed:
+            # A fence closed it beneath us: who may wait for the next handle does.
+            return None
+
     def check(self) -> None:
         """Return while the log is open, fenced or not.
 

@@ -6,6 +6,7 @@ A snapshot is captured before anything is read, so a page is of one moment, and 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from enum import Enum
 from itertools import cycle
 from typing import Final, NamedTuple
 
@@ -23,12 +24,26 @@ from audit.model.span import Bound, Span, check_order, to_span
 from audit.storage.gather import Gather, position_of
 from audit.storage.port import Search
 
-__all__ = ["PAGE_BYTES", "Page", "PageRequest", "Reader", "Window"]
+__all__ = ["PAGE_BYTES", "Page", "PageRequest", "Reach", "Reader", "Window"]
 
 PAGE_BYTES: Final = 960 * 1024
 _PLANS: Final = 1_024
 SEARCH_MS: Final = 50
 """A page stops after searching for so long, even if it is empty."""
+
+
+class Reach(Enum):
+    """How far a search may go; what lies further makes it return None.
+
+    Attributes:
+        RECENT: The newest events, which are in memory. Behind them a tail has fallen behind.
+        KEPT: And sealed ones that are still in memory from earlier reads.
+        DISK: And all others: it may block.
+    """
+
+    RECENT = "recent"
+    KEPT = "kept"
+    DISK = "disk"
 
 
 class Page(Slices):
@@ -136,7 +151,7 @@ class Reader:
 
     def page_nowait(self, request: PageRequest) -> Page | None:
         """Return the page if it can be had without touching the disk, else None."""
-        return self._page(request, self._snapshot(), disk=False)
+        return self._page(request, self._snapshot(), Reach.KEPT)
 
     def page(self, request: PageRequest) -> Page:
         """Return the page; may block on the disk.
@@ -146,20 +161,20 @@ class Reader:
             Unavailable: the disk is needed and can't be read now.
             StoreCorrupt: a record is damaged or missing.
         """
-        page = self._page(request, self._snapshot(), disk=True)
-        assert page is not None  # noqa: S101 - only `disk=False` returns None
+        page = self._page(request, self._snapshot(), Reach.DISK)
+        assert page is not None  # noqa: S101 - only what may not go to the disk returns None
         return page
 
-    def _page(self, request: PageRequest, snapshot: Snapshot, *, disk: bool) -> Page | None:
+    def _page(self, request: PageRequest, snapshot: Snapshot, reach: Reach) -> Page | None:
         descending = request.descending
         start = request.start
         span = request.span
         if start is not None:
-            if not self.check_position(start, snapshot, disk=disk):
+            if not self.check_position(start, snapshot, disk=reach is Reach.DISK):
                 return None
             span = span_after(start, span, descending=descending)
         # One more than asked for tells whether anything follows.
-        window = self.window(request.match, span, snapshot, request.limit + 1, descending=descending, disk=disk)
+        window = self.window(request.match, span, snapshot, request.limit + 1, reach, descending=descending)
         if window is None:
             return None
         events, stopped = window
@@ -170,16 +185,17 @@ class Reader:
         return Page(events, encode_cursor(request.digest, where), has_more=stopped is not None)
 
     def window(
-        self, match: Match, span: Span, snapshot: Snapshot, limit: int, *, descending: bool, disk: bool
+        self, match: Match, span: Span, snapshot: Snapshot, limit: int, reach: Reach, *, descending: bool
     ) -> Window | None:
-        """Return events of a range at one moment, from memory and, if allowed, from disk; None: the disk is needed."""
+        """Return events of a range at one moment; None: they are out of reach."""
         span = span.below(snapshot.last_id + 1)
         if span.empty:
             return Window([], None)
         boundary = snapshot.first_id
         on_disk = span.below(boundary)
         if not descending and not on_disk.empty:
-            return self._from_disk_on(match, span, on_disk, snapshot, limit) if disk else None
+            found = self._search(match, on_disk, limit, PAGE_BYTES, reach, descending=False)
+            return found and _and_recent(found, match, span, snapshot, limit)
         gather = Gather(span, descending=descending, limit=limit, max_bytes=PAGE_BYTES)
         if on_disk.empty:
             search_recent(snapshot, match, span, gather)
@@ -188,26 +204,24 @@ class Reader:
             search_recent(snapshot, match, span.above(boundary), gather)
             if gather.stopped is not None:
                 return Window(gather.events, gather.stopped)
-        if not disk:
+        found = self._search(match, on_disk, *gather.room, reach, descending=True)
+        if found is None:
             return None
-        found = self._search(match, on_disk, *gather.room, descending=True)
         # By the page's own rule, what follows may not fit any more: a search always returns one event.
         if not gather.add(found.events) or gather.stopped is None:
             return Window(gather.events, found.stopped)
         return Window(gather.events, gather.stopped)
 
-    def _from_disk_on(self, match: Match, span: Span, on_disk: Span, snapshot: Snapshot, limit: int) -> Window:
-        """Return events of a range that begins on disk, oldest first."""
-        found = self._search(match, on_disk, limit, PAGE_BYTES, descending=False)
-        if found.stopped is not None or span.high <= snapshot.first_id:
-            return found
-        gather = Gather(span, descending=False, limit=limit, max_bytes=PAGE_BYTES)
-        gather.add(found.events)
-        if gather.stopped is None:
-            search_recent(snapshot, match, span.above(snapshot.first_id), gather)
-        return Window(gather.events, gather.stopped)
-
-    def _search(self, match: Match, span: Span, limit: int, max_bytes: int, *, descending: bool) -> Window:
+    def _search(
+        self, match: Match, span: Span, limit: int, max_bytes: int, reach: Reach, *, descending: bool
+    ) -> Window | None:
+        if reach is Reach.RECENT:
+            return None
+        if reach is Reach.KEPT:
+            # Not timed: without the disk, each step finds at least one event.
+            wanted = Search(match, span, descending, limit, max_bytes)
+            kept = self._handle.read_nowait(lambda storage: storage.search_nowait(wanted))
+            return None if kept is None else Window(kept.events, kept.stopped)
         now = self._clock.monotonic_ms
         until = now() + SEARCH_MS
         search = Search(match, span, descending, limit, max_bytes)
@@ -223,7 +237,9 @@ class Reader:
             InvalidParameter: no event id.
         """
         self._handle.check()
-        return self._snapshot().event_with(parse_id(event_id))
+        value = parse_id(event_id)
+        event = self._snapshot().event_with(value)
+        return event or self._handle.read_nowait(lambda storage: storage.get_nowait(value))
 
     def get(self, event_id: str) -> bytes:
         """Return an event's stored JSON; may block on the disk.
@@ -266,12 +282,25 @@ class Reader:
             if position_of(event).last_id != position.last_id:
                 raise CursorInvalid("cursor", f"another event is at index {position.index}: the log is not the same")
             return True
-        if not disk:
-            return False
-        event = self._handle.read(lambda storage: storage.get(position.last_id))
+        event = self._handle.read_nowait(lambda storage: storage.get_nowait(position.last_id))
+        if event is None:
+            if not disk:
+                return False
+            event = self._handle.read(lambda storage: storage.get(position.last_id))
         if event is None or event_index(event) != position.index:
             raise CursorInvalid("cursor", f"another event is at index {position.index}: the log is not the same")
         return True
+
+
+def _and_recent(found: Window, match: Match, span: Span, snapshot: Snapshot, limit: int) -> Window:
+    """Return the events that were found on disk, oldest first, and those in memory that follow."""
+    if found.stopped is not None or span.high <= snapshot.first_id:
+        return found
+    gather = Gather(span, descending=False, limit=limit, max_bytes=PAGE_BYTES)
+    gather.add(found.events)
+    if gather.stopped is None:
+        search_recent(snapshot, match, span.above(snapshot.first_id), gather)
+    return Window(gather.events, gather.stopped)
 
 
 def span_after(start: Position, span: Span, *, descending: bool) -> Span:

@@ -12,7 +12,7 @@ from typing import Any, Final, Literal, NamedTuple
 
 from audit.codec.cursors import Position, encode_cursor
 from audit.codec.terms import Match
-from audit.log.reader import Reader, Window, span_after
+from audit.log.reader import Reach, Reader, Window, span_after
 from audit.log.recent import Snapshot
 from audit.log.sequencer import Sequencer
 from audit.log.slices import Slices
@@ -197,7 +197,7 @@ class TailCore:
             return Step.READ_DISK
         if self._position.index < snapshot.size - 1 and not self._span.empty:
             limit = max_events if self._left is None else min(max_events, self._left)
-            window = self._reader.window(self._match, self._rest, snapshot, limit, descending=False, disk=False)
+            window = self._reader.window(self._match, self._rest, snapshot, limit, Reach.RECENT, descending=False)
             if window is None:
                 if self._caught_up:
                     self._caught_up = False
@@ -237,8 +237,8 @@ class TailCore:
         if self._unchecked is not None:
             self._reader.check_position(self._unchecked, snapshot, disk=True)
         limit = self._asked if self._left is None else min(self._asked, self._left)
-        window = self._reader.window(self._match, self._rest, snapshot, limit, descending=False, disk=True)
-        assert window is not None  # noqa: S101 - only `disk=False` returns None
+        window = self._reader.window(self._match, self._rest, snapshot, limit, Reach.DISK, descending=False)
+        assert window is not None  # noqa: S101 - only what may not go to the disk returns None
         return window, snapshot
 
     def take(self, window: Window, snapshot: Snapshot) -> Batch | None:

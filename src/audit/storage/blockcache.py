@@ -1,50 +1,73 @@
-"""Decompressed blocks of sealed segments, least recently used thrown out first, bounded in bytes.
+"""Decompressed blocks of sealed segments, those of the segment not used for longest thrown out first; bounded in bytes.
 
-Never stale: sealed events don't change. A few lines of our own rather than a library's cache, in which putting a block
-took longer than decompressing it: see note 18 of docs/design/decisions.md.
+Kept as lists of events, so that a page of what is kept is a page of references: nothing is cut or copied. Never stale:
+sealed events don't change. A few lines of our own rather than a library's cache, in which putting a block took longer
+than decompressing it: see note 18 of docs/design/decisions.md.
 """
 
 from __future__ import annotations
 
 import threading
 from collections import OrderedDict
+from collections.abc import Sequence
+from typing import Final
 
-__all__ = ["BlockCache"]
+__all__ = ["BlockCache", "Blocks"]
+
+_EVENT_BYTES: Final = 41
+"""What an event in a list costs beyond its bytes, in CPython."""
+_SEGMENT_BYTES: Final = 500
+
+Blocks = list[Sequence[bytes]]
+"""The blocks of one segment, by number; an empty one is not kept."""
 
 
 class BlockCache:
-    """Blocks by segment and number, shared by reader threads."""
+    """Blocks by segment and number, shared by the event loop and reader threads."""
 
     def __init__(self, max_bytes: int) -> None:
-        self._max_bytes = max_bytes
+        self.max_bytes = max_bytes
         self._lock = threading.Lock()
-        self._blocks: OrderedDict[tuple[bytes, int], bytes] = OrderedDict()
+        self._segments: OrderedDict[bytes, Blocks] = OrderedDict()
+        self._sizes: dict[bytes, int] = {}
         self._bytes = 0
 
-    def get(self, place: tuple[bytes, int]) -> bytes | None:
-        """Return a block, or None."""
-        block = self._blocks.get(place)
-        if block is not None:
-            with self._lock:
-                if place in self._blocks:
-                    self._blocks.move_to_end(place)
-        return block
+    def get(self, segment: bytes) -> Blocks | None:
+        """Return the blocks of a segment that are kept, to be looked at only; None: there is none."""
+        blocks = self._segments.get(segment)
+        if blocks is not None:
+            try:
+                self._segments.move_to_end(segment)
+            except KeyError:
+                # Thrown out by another thread just now; still good.
+                return blocks
+        return blocks
 
-    def put(self, place: tuple[bytes, int], block: bytes) -> None:
-        """Keep a block, if it fits at all."""
-        if len(block) > self._max_bytes:
+    def put(self, segment: bytes, number: int, events: list[bytes]) -> None:
+        """Keep the events of a block, if they fit at all."""
+        size = sum(map(len, events)) + _EVENT_BYTES * len(events)
+        if size + _SEGMENT_BYTES > self.max_bytes:
             return
         with self._lock:
-            if place in self._blocks:
+            blocks = self._segments.get(segment)
+            if blocks is None:
+                self._segments[segment] = blocks = []
+                self._sizes[segment] = _SEGMENT_BYTES
+                self._bytes += _SEGMENT_BYTES
+            if number >= len(blocks):
+                blocks.extend([()] * (number + 1 - len(blocks)))
+            elif blocks[number]:
                 return
-            self._blocks[place] = block
-            self._bytes += len(block)
-            while self._bytes > self._max_bytes:
-                _, dropped = self._blocks.popitem(last=False)
-                self._bytes -= len(dropped)
+            blocks[number] = events
+            self._sizes[segment] += size
+            self._bytes += size
+            while self._bytes > self.max_bytes:
+                dropped, _ = self._segments.popitem(last=False)
+                self._bytes -= self._sizes.pop(dropped)
 
     def clear(self) -> None:
         """Forget all blocks."""
         with self._lock:
-            self._blocks.clear()
+            self._segments.clear()
+            self._sizes.clear()
             self._bytes = 0

@@ -42,12 +42,12 @@ from audit.model.errors import (
     Unavailable,
 )
 from audit.model.topic import Topic
-from audit.storage.blockcache import BlockCache
 from audit.storage.driver import error_text, plyvel
 from audit.storage.expiry import Expired, find_expired
 from audit.storage.forks import abandon_after_fork
 from audit.storage.fsck import Report, check_database
 from audit.storage.gate import Gate
+from audit.storage.kept import Kept, NotKept
 from audit.storage.leveldb_read import SealedReader
 from audit.storage.options import StoreOptions
 from audit.storage.port import (
@@ -96,9 +96,10 @@ class LevelDBStorage:
         if record is None:
             raise StoreCorrupt(describe(META), "is missing")
         self._meta = decode_meta(record)
-        self._cache = BlockCache(options.block_cache_bytes)
-        # Set by the writer; readers need a lower bound only, to notice segments that are lost.
-        self._sealed = 0
+        self._kept = Kept(options.block_cache_bytes)
+        # Set by the writer: the number of sealed events and the id of the last segment, together. Readers need a lower
+        # bound only, to notice segments that are lost.
+        self._sealed = (0, b"")
         # The writer's alone. Counts of topics as of the last sealed segment, to be added to without reading them again.
         self._counts: LRUCache[Topic, tuple[int, int, int]] = LRUCache(_COUNT_CACHE)
         self._checkpoint: SignedCheckpoint | None = None
@@ -112,8 +113,8 @@ class LevelDBStorage:
     def load(self) -> Head:
         """See `Storage.load`."""
         with self._gate, _reading_directories, closing(self._database.raw_iterator(verify_checksums=True)) as iterator:
-            first_index, last_id = _sealed_end(iterator)
-            self._sealed = first_index
+            first_index, last_id, last_segment = _sealed_end(iterator)
+            self._sealed = (first_index, last_segment)
             commits: list[tuple[bytes, Commit]] = []
             iterator.seek(COMMIT)
             expected = first_index
@@ -164,7 +165,7 @@ class LevelDBStorage:
             self._checkpoint = batch.checkpoint or self._checkpoint
             if batch.sealed:
                 last = batch.sealed[-1]
-                self._sealed = last.first_index + len(last)
+                self._sealed = (last.first_index + len(last), last.key)
 
     def _put_tree(self, puts: Any, batch: Batch) -> None:
         for tile in batch.tiles:
@@ -192,6 +193,22 @@ class LevelDBStorage:
         with self._gate, _reading, closing(self._reader()) as reader:
             return reader.search(search, expired)
 
+    def search_nowait(self, search: Search) -> Found | None:
+        """See `Storage.search_nowait`."""
+        self._gate.check()
+        try:
+            return self._reader(disk=False).search(search, lambda: False)
+        except NotKept:
+            return None
+
+    def get_nowait(self, event_id: int) -> bytes | None:
+        """See `Storage.get_nowait`."""
+        self._gate.check()
+        try:
+            return self._reader(disk=False).get(event_id)
+        except NotKept:
+            return None
+
     def get(self, event_id: int) -> bytes | None:
         """See `Storage.get`."""
         with self._gate, _reading, closing(self._reader()) as reader:
@@ -200,9 +217,7 @@ class LevelDBStorage:
     def run_after(self, event_id: int) -> Run | None:
         """See `Storage.run_after`."""
         # A cache of its own: what is read once, in order, must not push out what pages are made of.
-        cache = BlockCache(_RUN_CACHE_BYTES)
-        layout = self._meta.layout
-        with self._gate, _reading, closing(SealedReader(self._database, layout, cache, self._sealed)) as reader:
+        with self._gate, _reading, closing(self._reader(Kept(_RUN_CACHE_BYTES))) as reader:
             return reader.run_after(event_id)
 
     def tile(self, level: int, number: int) -> bytes:
@@ -240,8 +255,8 @@ class LevelDBStorage:
             self._database.close()
 
     def drop_caches(self) -> None:
-        """Forget decompressed blocks, so that a benchmark can measure reads without them."""
-        self._cache.clear()
+        """Forget what is kept of sealed segments, so that a benchmark can measure reads without them."""
+        self._kept.clear()
 
     def check(
         self, on_progress: Callable[[int, int], None] | None = None, pause: Callable[[], None] | None = None
@@ -268,8 +283,8 @@ class LevelDBStorage:
             with closing(snapshot):
                 return check_database(snapshot, self._meta.layout, on_progress, breathe)
 
-    def _reader(self) -> SealedReader:
-        return SealedReader(self._database, self._meta.layout, self._cache, self._sealed)
+    def _reader(self, kept: Kept | None = None, *, disk: bool = True) -> SealedReader:
+        return SealedReader(self._database, self._meta.layout, kept or self._kept, *self._sealed, disk=disk)
 
     def _add_counts(self, segment: Segment, counts: dict[Topic, tuple[int, int, int]]) -> None:
         """Add a segment to the counts of its topics, reading those that this commit has not touched yet."""
@@ -320,14 +335,15 @@ def _put_segment(puts: Any, segment: Segment, layout: Layout) -> None:
         put(key, encode_receipt(key, KnownClaim(claim.fingerprint, first_id, index, claim.length, claim.of_call)))
 
 
-def _sealed_end(iterator: Any) -> tuple[int, int]:
-    """Return the number of sealed events and the id of the last one, -1 when there is none."""
+def _sealed_end(iterator: Any) -> tuple[int, int, bytes]:
+    """Return the number of sealed events, the id of the last one (-1: there is none) and that of its segment."""
     iterator.seek(SEGMENT + b"\xff" * 17)
     iterator.prev()
     if not iterator.valid() or not iterator.key().startswith(SEGMENT):
-        return 0, -1
+        return 0, -1, b""
     directory = decode_directory(iterator.key(), iterator.value())
-    return directory.first_index + directory.length, int.from_bytes(directory.last_id, "big")
+    last_id = int.from_bytes(directory.last_id, "big")
+    return directory.first_index + directory.length, last_id, iterator.key()[1:]
 
 
 def _newest_checkpoint(iterator: Any) -> SignedCheckpoint | None:

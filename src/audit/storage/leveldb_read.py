@@ -29,10 +29,10 @@ from audit.codec.segments import (
 from audit.model.errors import StoreCorrupt
 from audit.model.ids import format_id
 from audit.model.span import Span
-from audit.storage.blockcache import BlockCache
 from audit.storage.gather import Gather
+from audit.storage.kept import Kept, KeptStream, NotKept
 from audit.storage.port import Found, Run, Search
-from audit.storage.streams import check_end, open_stream
+from audit.storage.streams import Stream, check_end, open_stream
 
 __all__ = ["SealedReader"]
 
@@ -46,15 +46,28 @@ _NOWHERE: Final = (-(1 << 62), b"")
 class SealedReader:
     """One piece of reading: owns its iterators; close it with `close`."""
 
-    def __init__(self, database: Any, layout: Layout, cache: BlockCache, sealed: int) -> None:
-        """Take an open database, of which at least `sealed` events are known to be sealed."""
+    def __init__(
+        self, database: Any, layout: Layout, kept: Kept, sealed: int, last: bytes = b"", *, disk: bool = True
+    ) -> None:
+        """Take an open database and what is kept of it.
+
+        Args:
+            database: Open, and not closed before this is.
+            layout: Bounds of its segments.
+            kept: What is in memory of them.
+            sealed: How many events are known to be sealed, at least.
+            last: Id of the segment that the last of these is in; empty: there is none.
+            disk: Whether the database may be touched; else what is not kept raises `NotKept`.
+        """
+        self._database = database
         self._sealed = sealed
-        # All iterators see one moment: a posting list never names a segment that another iterator does not know.
-        self._snapshot = database.snapshot()
+        self._last = last
         self._layout = layout
-        self._cache = cache
+        self._kept = kept
+        self._blocks = kept.blocks
+        self._disk = disk
+        self._snapshot: Any = None
         self._iterators: list[Any] = []
-        self._get = self._snapshot.get
         self._per_chunk = layout.chunk_blocks
         self._chunk_key = self._chunk_segment = b""
         self._chunk_number = -1
@@ -65,10 +78,19 @@ class SealedReader:
         """Close the iterators."""
         for iterator in self._iterators:
             iterator.close()
-        self._snapshot.close()
+        if self._snapshot is not None:
+            self._snapshot.close()
+
+    def _look(self) -> Any:
+        """Return the snapshot that all is read from: a posting list never names a segment that is not in it."""
+        if self._snapshot is None:
+            if not self._disk:
+                raise NotKept
+            self._snapshot = self._database.snapshot()
+        return self._snapshot
 
     def _new_iterator(self, *, verify: bool = True) -> Any:
-        iterator = self._snapshot.raw_iterator(verify_checksums=verify)
+        iterator = self._look().raw_iterator(verify_checksums=verify)
         self._iterators.append(iterator)
         return iterator
 
@@ -77,16 +99,48 @@ class SealedReader:
         span, descending = search.span, search.descending
         if span.empty:
             return Found([], None)
-        low_key, high_key = id_key(span.low), id_key(span.high)
+        low_key = id_key(span.low)
         edge = self._edge(id_key(span.high - 1) if descending else low_key)
         if edge is None and descending:
             return Found([], None)
         if edge is not None and not descending and edge[1].last_id < low_key:
             # All of it lies before the span; counting it as examined would stop a search where it began.
             edge = None
-        stream = open_stream(search.match, self._new_iterator, self._sealed, descending=descending)
         first = low_key if edge is None else edge[0]
+
+        def on_disk() -> Stream:
+            return open_stream(search.match, self._new_iterator, self._sealed, descending=descending)
+
+        stretches = self._kept.stretches
+        if not stretches.max_bytes:
+            stream = on_disk()
+            stream.seek(first)
+            return self._walk(search, stream, first, edge, expired)
+        stream = KeptStream(search.match, stretches, on_disk, self._last, descending=descending)
         stream.seek(first)
+        found = self._walk(search, stream, first, edge, expired)
+        stream.keep()
+        return found
+
+    def _walk(
+        self,
+        search: Search,
+        stream: Stream,
+        first: bytes,
+        edge: tuple[bytes, Directory] | None,
+        expired: Callable[[], bool],
+    ) -> Found:
+        """Gather events from where a stream stands on.
+
+        Args:
+            search: What is asked for.
+            stream: Where its matches are.
+            first: Id of the segment that the near bound is in.
+            edge: The same with its directory; None: the bound is in none.
+            expired: As of `Storage.search`.
+        """
+        span, descending = search.span, search.descending
+        low_key, high_key = id_key(span.low), id_key(span.high)
         gather = Gather(span, descending=descending, limit=search.limit, max_bytes=search.max_bytes)
         found: list[bytes] = []
         left = search.limit
@@ -133,7 +187,7 @@ class SealedReader:
         segment, directory = edge
         number = directory.block_holding(key)
         wanted = format_id(event_id).encode()
-        for event in block_events(self._block(segment, number)):
+        for event in self._kept_block(segment, number) or block_events(self._block(segment, number)):
             if event_id_text(event) == wanted:
                 return event
         return None
@@ -152,7 +206,7 @@ class SealedReader:
         segment, directory = edge
         events = self.events(segment, range(directory.length))
         key = SEGMENT_RECEIPTS + segment
-        record = self._get(key, verify_checksums=True)
+        record = self._look().get(key, verify_checksums=True)
         try:
             claims = [] if record is None else decode_claims(open_record(key, record))
         except struct.error as error:
@@ -168,29 +222,50 @@ class SealedReader:
             near: A block of the segment that is at hand already, and the position of its first event.
         """
         size = self._layout.block_events
+        kept = self._blocks.get(segment)
+        if kept is not None:
+            try:
+                return [kept[position // size][position % size] for position in positions]
+            except IndexError:
+                # Not all of them are kept.
+                pass
         first, block = near
         end = first + size
+        events: Sequence[bytes] = ()
         found: list[bytes] = []
         for position in positions:
             if not first <= position < end:
                 number = position // size
                 first = number * size
                 end = first + size
-                block = self._block(segment, number)
-            start, stop = event_bounds(block, 4 * (position - first))
-            found.append(block[start:stop])
+                events = kept[number] if kept is not None and number < len(kept) else ()
+                if not events:
+                    block = self._block(segment, number)
+            if events:
+                found.append(events[position - first])
+            else:
+                start, stop = event_bounds(block, 4 * (position - first))
+                found.append(block[start:stop])
         return found
 
     def directory(self, segment: bytes) -> Directory:
         """Return a segment's directory."""
-        key = SEGMENT + segment
-        return decode_directory(key, self._read(key))
+        directory = self._kept.directories.get(segment)
+        if directory is None:
+            key = SEGMENT + segment
+            directory = decode_directory(key, self._read(key))
+            self._kept.directories.add(segment, directory)
+        return directory
 
     def _edge(self, event_id: bytes) -> tuple[bytes, Directory] | None:
         """Return the segment that holds or would hold this id: the last that starts at or before it.
 
         When it ends before the id, the segment after it must be the next one, or the id may be in one that is lost.
         """
+        try:
+            return self._kept.directories.holding(event_id, self._sealed)
+        except NotKept:
+            pass
         # Directories carry a checksum of their own; LevelDB's would be a second one.
         iterator = self._new_iterator(verify=False)
         target = SEGMENT + event_id
@@ -202,6 +277,7 @@ class SealedReader:
             self._check_next(iterator, SEGMENT, 0)
             return None
         directory = decode_directory(key, iterator.value())
+        self._kept.directories.add(key[1:], directory)
         if directory.last_id < event_id:
             self._check_next(iterator, key + b"\0", directory.first_index + directory.length)
         return key[1:], directory
@@ -212,8 +288,11 @@ class SealedReader:
         key: bytes = iterator.key()
         if not key.startswith(SEGMENT):
             check_end(expected, self._sealed, descending=False)
-        elif decode_directory(key, iterator.value()).first_index != expected:
+            return
+        directory = decode_directory(key, iterator.value())
+        if directory.first_index != expected:
             raise StoreCorrupt(describe(key), f"is not at index {expected}: the segment before it is missing")
+        self._kept.directories.add(key[1:], directory)
 
     def _trim(
         self, edge: tuple[bytes, Directory], positions: Sequence[int], span: Span, *, descending: bool
@@ -230,35 +309,45 @@ class SealedReader:
         if key <= segment:
             return () if descending else positions, _NOWHERE
         number = directory.block_holding(key)
-        block = self._block(segment, number)
         first = number * self._layout.block_events
-        at = bisect_left(positions, first + place_in_block(block, format_id(bound).encode()))
-        return positions[:at] if descending else positions[at:], (first, block)
+        text = format_id(bound).encode()
+        near = _NOWHERE
+        if events := self._kept_block(segment, number):
+            place = bisect_left(events, text, key=event_id_text)
+        else:
+            near = first, self._block(segment, number)
+            place = place_in_block(near[1], text)
+        at = bisect_left(positions, first + place)
+        return positions[:at] if descending else positions[at:], near
+
+    def _kept_block(self, segment: bytes, number: int) -> Sequence[bytes]:
+        """Return the events of a block if they are kept, else nothing."""
+        kept = self._blocks.get(segment)
+        return kept[number] if kept is not None and number < len(kept) else ()
 
     def _block(self, segment: bytes, number: int) -> bytes:
-        place = (segment, number)
-        block = self._cache.get(place)
-        if block is None:
-            at = number // self._per_chunk
-            if at != self._chunk_number or segment != self._chunk_segment:
-                # Kept at hand: the next block is likely to be in it, too.
-                key = key_of_chunk(segment, at)
-                self._chunk = open_record(key, self._read(key))
-                self._bounds = chunk_blocks(key, self._chunk)
-                self._chunk_key = key
-                self._chunk_segment = segment
-                self._chunk_number = at
-            bounds = self._bounds
-            offset = number - at * self._per_chunk
-            if offset + 1 >= len(bounds):
-                raise StoreCorrupt(describe(self._chunk_key), f"has no block {offset}")
-            block = decode_block(self._chunk_key, self._chunk[bounds[offset] : bounds[offset + 1]])
-            self._cache.put(place, block)
+        """Return a block from the disk, decompressed, and have its events kept."""
+        at = number // self._per_chunk
+        if at != self._chunk_number or segment != self._chunk_segment:
+            # Kept at hand: the next block is likely to be in it, too.
+            key = key_of_chunk(segment, at)
+            self._chunk = open_record(key, self._read(key))
+            self._bounds = chunk_blocks(key, self._chunk)
+            self._chunk_key = key
+            self._chunk_segment = segment
+            self._chunk_number = at
+        bounds = self._bounds
+        offset = number - at * self._per_chunk
+        if offset + 1 >= len(bounds):
+            raise StoreCorrupt(describe(self._chunk_key), f"has no block {offset}")
+        block = decode_block(self._chunk_key, self._chunk[bounds[offset] : bounds[offset + 1]])
+        if self._blocks.max_bytes:
+            self._blocks.put(segment, number, block_events(block))
         return block
 
     def _read(self, key: bytes) -> bytes:
         """Return the record of a directory or chunk that must be there; it carries a checksum of its own."""
-        record: bytes | None = self._get(key)
+        record: bytes | None = self._look().get(key)
         if record is None:
             raise StoreCorrupt(describe(key), "is missing")
         return record

@@ -139,6 +139,14 @@ class MemoryStorage:
         self._check_open()
         return next((event for known, event, _ in self._disk.sealed if known == event_id), None)
 
+    def search_nowait(self, search: Search) -> Found | None:
+        """See `Storage.search_nowait`."""
+        return self.search(search, lambda: False)
+
+    def get_nowait(self, event_id: int) -> bytes | None:
+        """See `Storage.get_nowait`."""
+        return self.get(event_id)
+
     def run_after(self, event_id: int) -> Run | None:
         """See `Storage.run_after`."""
         self._check_open()

@@ -15,7 +15,7 @@ class StoreOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     Attributes:
         write_buffer_bytes: LevelDB's write buffer; up to two exist. Larger: fewer write stalls, slower opening.
         driver_cache_bytes: LevelDB's own cache of table blocks.
-        block_cache_bytes: Decompressed blocks of sealed events.
+        block_cache_bytes: What is kept of sealed events: decompressed blocks, and where searches found what.
         recent_bytes: Newest events, kept in memory with their posting lists.
         queue_events: Events that may wait for the writer.
         queue_bytes: Encoded bytes that may wait for the writer.
@@ -25,7 +25,7 @@ class StoreOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
     write_buffer_bytes: int = 32 * _MIB
     driver_cache_bytes: int = 8 * _MIB
-    block_cache_bytes: int = 32 * _MIB
+    block_cache_bytes: int = 64 * _MIB
     recent_bytes: int = 8 * _MIB
     queue_events: int = 10_000
     queue_bytes: int = 64 * _MIB

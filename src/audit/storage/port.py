@@ -226,6 +226,14 @@ class Storage(Protocol):
         """Return a sealed event's stored JSON, or None."""
         ...
 
+    def search_nowait(self, search: Search) -> Found | None:
+        """Return what `search` would, if all of it is in memory; None: it may take the disk. Never blocks."""
+        ...
+
+    def get_nowait(self, event_id: int) -> bytes | None:
+        """Return a sealed event's stored JSON if it is in memory, else None. Never blocks."""
+        ...
+
     def run_after(self, event_id: int) -> Run | None:
         """Return the sealed events right after an id (-1: from the first on), as many as one segment holds; or None.
 

@@ -173,6 +173,14 @@ class FaultyStorage:
         """Return a sealed event's stored JSON, or None."""
         return self._storage.get(event_id)
 
+    def search_nowait(self, search: Search) -> Found | None:
+        """Return sealed events if they are in memory."""
+        return self._storage.search_nowait(search)
+
+    def get_nowait(self, event_id: int) -> bytes | None:
+        """Return a sealed event's stored JSON if it is in memory."""
+        return self._storage.get_nowait(event_id)
+
     def run_after(self, event_id: int) -> Run | None:
         """Return the sealed events right after an id."""
         return self._storage.run_after(event_id)
