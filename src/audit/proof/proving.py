@@ -6,7 +6,7 @@ those of the last 64 tiles are remembered: of the upper levels there are few, an
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from hashlib import sha256
 
@@ -14,7 +14,7 @@ from audit.model.errors import InvalidParameter
 from audit.proof.hashing import EMPTY_ROOT, HASH_BYTES, join_peaks, split_point
 from audit.proof.tiles import TILE_HEIGHT, TILE_WIDTH, ReadTile, TileName
 
-__all__ = ["prove_consistency", "prove_inclusion", "read_root"]
+__all__ = ["prove_consistency", "prove_inclusion", "read_hashes", "read_root"]
 
 
 def prove_inclusion(index: int, size: int, read: ReadTile) -> list[bytes]:
@@ -35,7 +35,7 @@ def prove_inclusion(index: int, size: int, read: ReadTile) -> list[bytes]:
         else:
             beside.append((start, middle))
             start = middle
-    return _hashes(beside, size, read)
+    return read_hashes(reversed(beside), size, read)
 
 
 def prove_consistency(old_size: int, size: int, read: ReadTile) -> list[bytes]:
@@ -63,16 +63,16 @@ def prove_consistency(old_size: int, size: int, read: ReadTile) -> list[bytes]:
     # From leaf 0 on, what is left is the old tree itself, whose root the verifier has.
     if start:
         beside.append((start, end))
-    return _hashes(beside, size, read)
+    return read_hashes(reversed(beside), size, read)
 
 
 def read_root(size: int, read: ReadTile) -> bytes:
     """Return the root of the tree of the first `size` leaves."""
-    return _hashes([(0, size)], size, read)[0] if size else EMPTY_ROOT
+    return read_hashes([(0, size)], size, read)[0] if size else EMPTY_ROOT
 
 
-def _hashes(ranges: list[tuple[int, int]], size: int, read: ReadTile) -> list[bytes]:
-    """Return the subtree hash of each range of leaves, the last range first."""
+def read_hashes(ranges: Iterable[tuple[int, int]], size: int, read: ReadTile) -> list[bytes]:
+    """Return the subtree hash of each range of leaves, from start to end, such as the tree of `size` is made of."""
     tiles: dict[tuple[int, int], tuple[bytes, ...]] = {}
 
     def node(height: int, number: int) -> bytes:
@@ -80,12 +80,14 @@ def _hashes(ranges: list[tuple[int, int]], size: int, read: ReadTile) -> list[by
         tile, first = divmod(number << row, TILE_WIDTH)
         rows = tiles.get((level, tile))
         if rows is None:
+            if len(tiles) == _MAX_TILES:
+                tiles.clear()
             width = min(TILE_WIDTH, (size >> TILE_HEIGHT * level) - tile * TILE_WIDTH)
             rows = tiles[level, tile] = _rows(read(TileName(level, tile, width)))
         at = (first >> row) * HASH_BYTES
         return rows[row][at : at + HASH_BYTES]
 
-    return [join_peaks(node(height, number) for height, number in _peaks(*span)) for span in reversed(ranges)]
+    return [join_peaks(node(height, number) for height, number in _peaks(*span)) for span in ranges]
 
 
 def _peaks(start: int, end: int) -> Iterator[tuple[int, int]]:
@@ -97,7 +99,10 @@ def _peaks(start: int, end: int) -> Iterator[tuple[int, int]]:
         yield height, end >> height
 
 
-@lru_cache(64)
+_MAX_TILES = 64
+
+
+@lru_cache(_MAX_TILES)
 def _rows(hashes: bytes) -> tuple[bytes, ...]:
     """Return the rows within a tile, hashes back to back: its own, the one of 2 each, of 4 … of 128."""
     rows = [hashes]
