@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 
 from audit.codec.cursors import Position, encode_cursor, query_digest
 from audit.codec.terms import Match, match_of, term_of_action
-from audit.log.reader import Reader
+from audit.log.reader import Reach, Reader
 from audit.log.recent import Snapshot
 from audit.log.sequencer import Sequencer
 from audit.metrics.answer import answer_of, instant_of
@@ -126,8 +126,8 @@ class Measuring:
         """Read the events in a range of ids, in order, some at a time; blocks."""
         left = BUDGET_EVENTS
         while True:
-            window = self._reader.window(match, span, snapshot, _PIECE, descending=False, disk=True)
-            assert window is not None  # noqa: S101 - only `disk=False` returns None
+            window = self._reader.window(match, span, snapshot, _PIECE, Reach.DISK, descending=False)
+            assert window is not None  # noqa: S101 - only what may not go to the disk returns None
             left -= len(window.events)
             if left < 0:
                 problem = f"over {BUDGET_EVENTS} events would have to be read: shorten the span, or register the metric"
@@ -140,7 +140,7 @@ class Measuring:
     def fold_recent(self, plan: Plan, panes: Panes, after_id: int, snapshot: Snapshot) -> bool:
         """Fold the events after an id, if all are in memory and few; never blocks. Returns whether it did."""
         span = Span(after_id + 1, MAX_VALUE + 1)
-        window = self._reader.window(match_of_plan(plan), span, snapshot, _PIECE, descending=False, disk=False)
+        window = self._reader.window(match_of_plan(plan), span, snapshot, _PIECE, Reach.RECENT, descending=False)
         if window is None or window.stopped is not None:
             return False
         panes.fold(window.events)
