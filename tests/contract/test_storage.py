@@ -2,6 +2,7 @@
 
 import random
 import threading
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -14,19 +15,30 @@ from hypothesis import strategies as st
 from audit import Actor, AuditError, NewEvent, StoreClosed, StoreCorrupt, Target
 from audit.codec.cursors import Position
 from audit.codec.events import decode_event, event_index, event_value
+from audit.codec.rollups import LEVELS, Level
 from audit.codec.segments import Layout
 from audit.codec.terms import Match, event_terms, match_of, term_of_topic, topic_of_term
 from audit.log.claims import digests_of
 from audit.log.prepare import prepare_call
 from audit.log.tree import load_tree
-from audit.model.ids import MAX_VALUE
+from audit.model.ids import MAX_VALUE, RANDOM_BITS
 from audit.model.query import to_query
 from audit.model.span import EVERYTHING, Span
 from audit.model.topic import Topic
 from audit.proof.hashing import root_of
 from audit.proof.leaves import leaf_hashes
 from audit.proof.tiles import TILE_WIDTH
-from audit.storage.port import Batch, ChildCount, Found, Head, Search, SignedCheckpoint, Storage
+from audit.storage.port import (
+    Batch,
+    ChildCount,
+    Found,
+    Head,
+    RollupRange,
+    Rollups,
+    Search,
+    SignedCheckpoint,
+    Storage,
+)
 from audit.testing.clock import START_MS
 from tests.stores import LAYOUTS, OPTIONS, TINY, Writer, event, leveldb_opener, memory_opener
 
@@ -300,6 +312,21 @@ def test_topic_counts_answer_in_the_order_asked(full: Full) -> None:
     assert full.storage.topic_counts([]) == []
 
 
+@pytest.mark.parametrize("level", LEVELS, ids=lambda level: f"by {level.unit_ms} ms")
+def test_rollups_are_each_topics_events_by_time(full: Full, level: Level) -> None:
+    times: dict[Topic, Counter[int]] = defaultdict(Counter)
+    for raw, terms in zip(full.stored, full.terms, strict=True):
+        ms = event_value(raw) >> RANDOM_BITS
+        for topic in [(), *filter(None, map(topic_of_term, terms))]:
+            times[topic][ms - ms % level.unit_ms] += 1
+    first, last = min(times[()]), max(times[()])
+    for topic in [*times, ("nobody",)]:
+        for low, high in ((0, last + level.unit_ms), (first, last), (first + level.unit_ms, last + level.unit_ms)):
+            wanted = {ms: count for ms, count in times[topic].items() if low <= ms < high}
+            found = full.storage.rollups(topic, [RollupRange(level, low, high)])
+            assert found == Rollups(len(full.stored), wanted)
+
+
 def test_a_new_store_is_empty(opener: Callable[[], Storage]) -> None:
     storage = opener()
     assert storage.load() == Head(0, -1, [], None, None)
@@ -307,6 +334,7 @@ def test_a_new_store_is_empty(opener: Callable[[], Storage]) -> None:
     assert storage.search(Search(ALL, EVERYTHING, True, 10, UNBOUNDED), never) == Found([], None)
     assert storage.get(0) is None
     assert storage.children((), "", 10) == []
+    assert storage.rollups((), [RollupRange(LEVELS[0], 0, 1 << 48)]) == (0, {})
     assert storage.claims([b"d" * 16]) == {}
     storage.close()
 
@@ -420,6 +448,7 @@ def test_a_closed_storage_refuses_every_call_and_may_be_closed_again(opener: Cal
         lambda: storage.tile(0, 0),
         lambda: storage.children((), "", 10),
         lambda: storage.topic_counts([("a",)]),
+        lambda: storage.rollups(("a",), []),
     ]
     for call in calls:
         with pytest.raises(StoreClosed):

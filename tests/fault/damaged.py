@@ -123,6 +123,18 @@ def counted(log: SyncAudit) -> dict[str, Any]:
     return {"error": error, "rows": [list(row) for row in found]}
 
 
+def counted_over_time(log: SyncAudit) -> dict[str, Any]:
+    """Count some topics' events by minute, hour and day."""
+
+    def counts(topic: Topic, window: str) -> dict[str, Any]:
+        found: list[Any] = []
+        error = asked(lambda: found.extend(log.metrics.get(measure="count", topic=topic, window=window).windows))
+        return {"error": error, "windows": [[str(one.start), one.value] for one in found]}
+
+    asked_for: list[tuple[Topic, str]] = [((), "1d"), (("half",), "1h"), (("deep", "rare"), "1m")]
+    return {f"{topic} by {window}": counts(topic, window) for topic, window in asked_for}
+
+
 def examined(path: Path, samples: dict[str, Any]) -> dict[str, Any]:
     """Open a store and ask it everything."""
     answers: dict[str, Any] = {}
@@ -139,6 +151,7 @@ def examined(path: Path, samples: dict[str, Any]) -> dict[str, Any]:
             answers["queries"]["a tail"] = tailed(log)
             answers["events"] = {event_id: fetched(log, event_id) for event_id in samples["ids"]}
             answers["topics"] = counted(log)
+            answers["counts"] = counted_over_time(log)
             # Last, since it appends when the key is not known.
             answers["receipts"] = {str(number): repeated(log, number) for number in samples["numbers"]}
 

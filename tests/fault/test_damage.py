@@ -18,12 +18,12 @@ from msgspec import structs
 
 from audit import Audit
 from audit.codec.events import event_id_text, event_index
-from audit.codec.keys import CHUNK, COMMIT, END, META, RECEIPT, SEGMENT, SEGMENT_RECEIPTS, TOPIC
+from audit.codec.keys import CHUNK, COMMIT, END, META, RECEIPT, ROLLUP, SEGMENT, SEGMENT_RECEIPTS, TOPIC
 from audit.storage.driver import plyvel
 from audit.storage.opening import open_store
 from audit.testing import FakeClock, log_on
 from tests.fault.children import Child, started
-from tests.fault.damaged import OPTIONS, QUERIES, digest, made_event
+from tests.fault.damaged import OPTIONS, QUERIES, counted_over_time, digest, made_event
 from tests.fault.report import record, scaled, seeded
 
 EVENTS: Final = 2_500
@@ -38,6 +38,7 @@ class Whole(NamedTuple):
     path: Path
     answers: dict[str, list[bytes]]
     topics: list[Any]
+    counts: dict[str, Any]
     readers: tuple[Child, Child]
 
     def examined(self, damaged: Path, damages: Iterable[Callable[[Path], str]]) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -98,6 +99,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Whole]:
     assert sum(file.stat().st_size for file in (path / "log").glob("*.log")) > 10_000
     with Audit.open_sync(shutil.copytree(path, path.with_name("copy")), options=OPTIONS, clock=FakeClock()) as log:
         topics = [list(row) for row in log.topics().topics]
+        counts = counted_over_time(log)
     chance = random.Random(SEED)
     samples = {
         "ids": [event_id_text(stored[at]).decode() for at in chance.sample(range(EVENTS), 20)],
@@ -106,10 +108,18 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Whole]:
     samples_file = path.with_name("samples.json")
     samples_file.write_text(json.dumps(samples))
     with started("damaged.py", samples_file) as one, started("damaged.py", samples_file) as other:
-        yield Whole(path, answers, topics, (one, other))
+        yield Whole(path, answers, topics, counts, (one, other))
 
 
 # -- judging -----------------------------------------------------------------------------------------------------------
+
+
+def judge_counts(whole: Whole, told: dict[str, Any], *, complete: bool) -> bool:
+    for name, count in told.items():
+        assert count["error"] is None or count["error"] in TOLD, (name, count)
+        if complete and count["error"] is None:
+            assert count["windows"] == whole.counts[name]["windows"], f"other counts over time: {name}"
+    return any(count["error"] is not None for count in told.values())
 
 
 def judge(whole: Whole, told: dict[str, Any], *, may_be_shorter: bool = False) -> str:
@@ -151,6 +161,7 @@ def judge(whole: Whole, told: dict[str, Any], *, may_be_shorter: bool = False) -
     assert topics["error"] is None or topics["error"] in TOLD, topics
     if size == EVENTS and topics["error"] is None:
         assert topics["rows"] == json.loads(json.dumps(whole.topics)), "other counts"
+    failed += judge_counts(whole, told["counts"], complete=size == EVENTS)
     if failed:
         assert told["findings"], f"{failed} reads failed, and fsck finds nothing"
         return "told"
@@ -425,13 +436,13 @@ def delete_record(database: Any, key: bytes, record: bytes, chance: random.Rando
     return "deleted"
 
 
-@pytest.mark.parametrize("kind", [CHUNK, COMMIT, RECEIPT, SEGMENT_RECEIPTS, SEGMENT, TOPIC], ids=bytes.decode)
+@pytest.mark.parametrize("kind", [CHUNK, COMMIT, RECEIPT, ROLLUP, SEGMENT_RECEIPTS, SEGMENT, TOPIC], ids=bytes.decode)
 def test_a_bit_flipped_in_a_record_is_told_by_its_own_checksum(kind: bytes, whole: Whole, tmp_path: Path) -> None:
     assert_taken_well(whole, tmp_path, [changed_by_hand(kind, flip_record, number) for number in range(3)])
 
 
 @pytest.mark.parametrize(
-    "kind", [CHUNK, COMMIT, RECEIPT, SEGMENT_RECEIPTS, SEGMENT, TOPIC, META, END], ids=bytes.decode
+    "kind", [CHUNK, COMMIT, RECEIPT, ROLLUP, SEGMENT_RECEIPTS, SEGMENT, TOPIC, META, END], ids=bytes.decode
 )
 def test_a_record_that_is_missing_is_found_by_fsck(kind: bytes, whole: Whole, tmp_path: Path) -> None:
     ((where, told),) = whole.examined(tmp_path, [changed_by_hand(kind, delete_record, 0)])

@@ -2,12 +2,14 @@
 
     B  segment id, chunk     256 events' JSON, in compressed blocks
     C  id of first event     a commit not yet sealed
+    D  name, pane            a registered metric, and its panes
     H  level, number         a full tile of the Merkle tree
     I  key's digest          where an idempotency key's events are
     K  segment id            the idempotency keys of a segment's events
     M  name                  metadata: format, store id, bounds; how far call keys have expired; the tree's root
     N  size                  a signed checkpoint: the newest
     P  term, segment id      posting list
+    R  level, topic, number  events of a topic by minute, hour or day
     S  segment id            a segment's directory
     T  parent, child         events of a sealed topic, counted
     ~                        the end: every seek lands on a record
@@ -31,8 +33,12 @@ __all__ = [
     "EXPIRED",
     "ID_BYTES",
     "META",
+    "METRIC",
+    "PANE",
+    "PANE_ZERO",
     "POSTING",
     "RECEIPT",
+    "ROLLUP",
     "SEGMENT",
     "SEGMENT_RECEIPTS",
     "TILE",
@@ -50,6 +56,8 @@ __all__ = [
 
 CHUNK: Final = b"B"
 COMMIT: Final = b"C"
+METRIC: Final = b"Dm"
+PANE: Final = b"Dp"
 TILE: Final = b"H"
 CHECKPOINT: Final = b"N"
 RECEIPT: Final = b"I"
@@ -58,10 +66,13 @@ META: Final = b"Mformat"
 EXPIRED: Final = b"Mexpired"
 TREE: Final = b"Mtree"
 POSTING: Final = b"P"
+ROLLUP: Final = b"R"
 SEGMENT: Final = b"S"
 TOPIC: Final = b"T"
 END: Final = b"~"
 ID_BYTES: Final = 16
+PANE_ZERO: Final = 1 << 63
+"""Added to a pane's start, so that bytes order panes as times do."""
 
 
 def id_key(value: int) -> bytes:
@@ -103,9 +114,11 @@ _NAMES: Final = {
     CHECKPOINT: "checkpoint",
     CHUNK: "chunk",
     COMMIT: "commit",
+    METRIC[:1]: "metric",
     RECEIPT: "receipt",
     SEGMENT_RECEIPTS: "receipts of segment",
     POSTING: "posting list",
+    ROLLUP: "rollup",
     SEGMENT: "segment",
     TILE: "tile",
     TOPIC: "topic count",
@@ -134,9 +147,18 @@ def describe(key: bytes) -> str:
         return f"{name} of {format_topic(topic)}"
     if kind == META[:1]:
         return f"{name} {key[1:].decode(errors='replace')!r}"
+    if kind == ROLLUP and len(key) >= 8:  # noqa: PLR2004 - two letters, a length and a number
+        level = _LEVEL_NAMES.get(key[1:2], "unknown")
+        return f"{name} by {level} number {int.from_bytes(key[-4:], 'big')} of {format_topic(_segments(key[4:-4]))}"
+    if key.startswith(METRIC):
+        return f"{name} {key[2:].decode(errors='replace')}"
+    if key.startswith(PANE) and len(key) >= 11:  # noqa: PLR2004 - two letters, a zero byte and a time
+        start = int.from_bytes(key[-8:], "big", signed=False) - PANE_ZERO
+        return f"pane {start} of {name} {key[2:-9].decode(errors='replace')}"
     return f"{name} {key[1:].hex()}"
 
 
+_LEVEL_NAMES: Final = {b"m": "minute", b"h": "hour", b"d": "day"}
 _TERM_NAMES: Final = {b"c": "action", b"a": "actor", b"o": "outcome", b"r": "request", b"g": "target"}
 
 

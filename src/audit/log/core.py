@@ -89,7 +89,7 @@ class LogCore:
             storage.close()
             raise
         self.reader = Reader(self.handle, lambda: self.sequencer.snapshot, self.meta.store_id, clock)
-        self.measuring = Measuring(self.reader, self.sequencer, self.meta.store_id)
+        self.measuring = Measuring(self.handle, self.reader, self.sequencer, self.meta.store_id)
         self.live_metrics = LiveMetrics(self.measuring, self.reader, self.wakeups)
         self.threads = ReaderThreads()
         self.open_tails = OpenTails()

@@ -88,13 +88,13 @@ class LiveState:
         with self._lock:
             seen = self._measuring.look()
             known, panes = self._known, self._panes
-            if known is not None and self._is_fresh(known, seen):
+            if known is not None and panes is not None and self._is_fresh(known, seen):
                 return known
             # Not kept while it is fed: what fails midway is begun anew, not gone on with.
             self._panes = None
             if known is None or panes is None:
                 panes = Panes(self.plan)
-                self._measuring.load(self.plan, panes, seen)
+                seen = self._measuring.load(self.plan, panes)
             elif seen.snapshot.size != known.seen.snapshot.size:
                 span = Span(known.seen.snapshot.last_id + 1, MAX_VALUE + 1)
                 self._measuring.fold(self.plan, panes, span, seen.snapshot)

@@ -11,16 +11,19 @@ from typing import Final, NamedTuple
 
 from audit.codec.cursors import Position, encode_cursor, query_digest
 from audit.codec.terms import Match, match_of, term_of_action
+from audit.log.counting import count_topic, cover, has_rollups
+from audit.log.handle import Handle
 from audit.log.reader import Reach, Reader
 from audit.log.recent import Snapshot
 from audit.log.sequencer import Sequencer
 from audit.metrics.answer import answer_of, instant_of
+from audit.metrics.durations import DAY_MS
 from audit.metrics.frames import Moment, frame_of, moment_at
 from audit.metrics.panes import Panes
 from audit.metrics.plan import Plan
 from audit.metrics.query import AsOf, MetricResult
 from audit.model.errors import TooLarge
-from audit.model.ids import MAX_VALUE, RANDOM_BITS
+from audit.model.ids import MAX_TIMESTAMP_MS, MAX_VALUE, RANDOM_BITS
 from audit.model.span import Span
 
 __all__ = ["BUDGET_EVENTS", "Measuring", "Seen", "match_of_plan"]
@@ -28,6 +31,7 @@ __all__ = ["BUDGET_EVENTS", "Measuring", "Seen", "match_of_plan"]
 BUDGET_EVENTS: Final = 500_000
 """Events that one query may read."""
 _PIECE: Final = 1_000
+_END_MS: Final = MAX_TIMESTAMP_MS + 1
 
 
 def match_of_plan(plan: Plan) -> Match:
@@ -37,6 +41,10 @@ def match_of_plan(plan: Plan) -> Match:
         actions = tuple([term_of_action(action) for action in (*plan.actions, *plan.planned)])
         return Match(actions, (*match.all_of, *match.any_of))
     return match
+
+
+def _ids(low_ms: int, high_ms: int) -> Span:
+    return Span(low_ms << RANDOM_BITS, high_ms << RANDOM_BITS)
 
 
 class Seen(NamedTuple):
@@ -49,7 +57,8 @@ class Seen(NamedTuple):
 class Measuring:
     """Reads what metrics are made from. Any thread may use it; most of it blocks on the disk."""
 
-    def __init__(self, reader: Reader, sequencer: Sequencer, store_id: str) -> None:
+    def __init__(self, handle: Handle, reader: Reader, sequencer: Sequencer, store_id: str) -> None:
+        self._handle = handle
         self._reader = reader
         self._sequencer = sequencer
         self._store_id = store_id
@@ -80,10 +89,8 @@ class Measuring:
             Unavailable: the disk is needed and can't be read now.
             StoreCorrupt: a record is damaged or missing.
         """
-        seen = self.look()
         panes = Panes(plan)
-        self.load(plan, panes, seen)
-        return self.told(plan, panes, seen)
+        return self.told(plan, panes, self.load(plan, panes, once=True))
 
     def told(self, plan: Plan, panes: Panes, seen: Seen) -> MetricResult:
         """Return the answer that panes with all events of a moment add up to."""
@@ -100,15 +107,35 @@ class Measuring:
         position = Position(moment.last_index, moment.last_id, moment.end_ms << RANDOM_BITS)
         return encode_cursor(self.digest(plan), position)
 
-    def load(self, plan: Plan, panes: Panes, seen: Seen) -> None:
-        """Fold all events of a plan up to a moment into empty panes; blocks."""
-        low = 0
-        if not plan.carries and not plan.occurred:
-            low = max(0, frame_of(plan, seen.moment, 0).low) if plan.last_ms is not None else plan.low_ms or 0
-        high = MAX_VALUE + 1
-        if plan.high_ms is not None and not plan.occurred:
-            high = plan.high_ms << RANDOM_BITS
-        self.fold(plan, panes, Span(low << RANDOM_BITS, high), seen.snapshot)
+    def load(self, plan: Plan, panes: Panes, *, once: bool = False) -> Seen:
+        """Fold all events of a plan into empty panes, and return the moment up to which; blocks.
+
+        Args:
+            plan: What is asked.
+            panes: Takes them.
+            once: Whether the panes are for one answer: then they may be longer than what a horizon moves by.
+        """
+        while True:
+            seen = self.look()
+            low = 0
+            if not plan.carries and not plan.occurred:
+                low = max(0, frame_of(plan, seen.moment, 0).low) if plan.last_ms is not None else plan.low_ms or 0
+            high = _END_MS if plan.high_ms is None or plan.occurred else plan.high_ms
+            moves = plan.last_ms is not None and plan.window_ms is None
+            if not has_rollups(plan) or (moves and not once):
+                self.fold(plan, panes, _ids(low, high), seen.snapshot)
+                return seen
+            # No event is later than the moment, so that a span without an end may as well end with a day.
+            until = (seen.moment.end_ms // DAY_MS + 1) * DAY_MS if plan.high_ms is None else high
+            covered = cover(low, until, plan.pane_ms)
+            counts = count_topic(self._handle, plan.query.topics[0], covered, seen.snapshot) if covered.ranges else {}
+            if counts is None:
+                continue
+            for start_ms, count in counts.items():
+                panes.add_count(start_ms, count)
+            self.fold(plan, panes, _ids(low, min(covered.low_ms, high)), seen.snapshot)
+            self.fold(plan, panes, _ids(max(low, covered.high_ms), high), seen.snapshot)
+            return seen
 
     def fold(self, plan: Plan, panes: Panes, span: Span, snapshot: Snapshot) -> None:
         """Fold the events of a plan in a range of ids into panes; blocks.

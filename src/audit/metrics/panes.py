@@ -162,7 +162,9 @@ class Panes:
 
     def add_count(self, start_ms: int, count: int) -> None:
         """Take in events that somebody else has counted."""
-        self._pane(start_ms, None).count += count
+        key = self._keys([start_ms])[0]
+        if key is not None:
+            self._pane(key, None).count += count
 
     def take(self, start_ms: int, group: GroupKey, pane: Pane) -> None:
         """Take in a pane of the same plan that was kept somewhere."""

@@ -28,6 +28,7 @@ from audit.codec.keys import (
     META,
     POSTING,
     RECEIPT,
+    ROLLUP,
     SEGMENT,
     SEGMENT_RECEIPTS,
     TILE,
@@ -37,6 +38,7 @@ from audit.codec.keys import (
     key_of_chunk,
     key_of_topic,
 )
+from audit.codec.rollups import Level, decode_rollup
 from audit.codec.segments import Directory, Layout, block_events, chunk_blocks, decode_block, decode_directory
 from audit.codec.terms import event_terms, topic_of_term
 from audit.model.errors import AuditError, StoreClosed, StoreCorrupt, Unavailable
@@ -46,12 +48,13 @@ from audit.storage.driver import error_text, plyvel
 from audit.storage.fsck_tree import TreeCheck
 from audit.storage.port import KnownClaim
 from audit.storage.records import decode_count, decode_receipt, receipt_key
+from audit.storage.rollups import add_minutes, minutes_of
 
 __all__ = ["Finding", "Report", "check_database"]
 
 _RECORDS_PER_BREATH: Final = 256
 _KINDS: Final = frozenset(
-    (CHECKPOINT, CHUNK, COMMIT, END, META[:1], POSTING, RECEIPT, SEGMENT, SEGMENT_RECEIPTS, TILE, TOPIC)
+    (CHECKPOINT, CHUNK, COMMIT, END, META[:1], POSTING, RECEIPT, ROLLUP, SEGMENT, SEGMENT_RECEIPTS, TILE, TOPIC)
 )
 
 
@@ -120,6 +123,7 @@ class _Check:
         self._last_id = -1
         self._total = 0
         self._counts: dict[Topic, tuple[int, int, int]] = {}
+        self._minutes: defaultdict[Topic, Counter[int]] = defaultdict(Counter)
         self._receipts: dict[bytes, KnownClaim] = {}
         self._posting_lists: Counter[bytes] = Counter()
         self._chunks = 0
@@ -212,6 +216,8 @@ class _Check:
             if topic is not None:
                 count, first, _ = self._counts.get(topic, (0, event_value(events[positions[0]]), 0))
                 self._counts[topic] = (count + len(positions), first, event_value(events[positions[-1]]))
+        for topic, minutes in minutes_of(events, expected):
+            self._minutes[topic].update(minutes)
         self._posting_lists[segment] = len(expected)
         self._claims(segment, events, directory)
         self._hash(directory.first_index, events)
@@ -292,6 +298,7 @@ class _Check:
                 if record is None or decode_count(key, record) != count:
                     self._note(describe(key), "is not what the events say")
         self._amount(TOPIC, len(self._counts), "topic counts")
+        self._rollups()
         for digest, receipt in self._receipts.items():
             key = receipt_key(digest)
             with self._noting(describe(key)):
@@ -304,6 +311,23 @@ class _Check:
             self._amount(TILE, self._tree.tiles, "tiles")
             with self._noting(describe(TREE)):
                 self._tree.head()
+
+    def _rollups(self) -> None:
+        records: dict[bytes, dict[int, int]] = {}
+        levels: dict[bytes, Level] = {}
+
+        def new(key: bytes, level: Level) -> dict[int, int]:
+            levels[key] = level
+            return {}
+
+        for topic, minutes in self._minutes.items():
+            add_minutes(records, topic, minutes, new)
+        for key, counts in records.items():
+            with self._noting(describe(key)):
+                record = self._database.get(key, verify_checksums=True)
+                if record is None or decode_rollup(key, record, levels[key]) != counts:
+                    self._note(describe(key), "is not what the events say")
+        self._amount(ROLLUP, len(records), "rollups")
 
     def _amount(self, kind: bytes, expected: int, name: str) -> None:
         found = sum(1 for _ in self._records(kind))

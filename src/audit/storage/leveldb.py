@@ -56,6 +56,8 @@ from audit.storage.port import (
     Found,
     Head,
     KnownClaim,
+    RollupRange,
+    Rollups,
     Run,
     Search,
     SignedCheckpoint,
@@ -75,6 +77,7 @@ from audit.storage.records import (
     encode_tree,
     receipt_key,
 )
+from audit.storage.rollups import RollupWriter, read_rollups
 
 __all__ = ["LevelDBStorage"]
 
@@ -103,6 +106,7 @@ class LevelDBStorage:
         # The writer's alone. Counts of topics as of the last sealed segment, to be added to without reading them again.
         self._counts: LRUCache[Topic, tuple[int, int, int]] = LRUCache(_COUNT_CACHE)
         self._checkpoint: SignedCheckpoint | None = None
+        self._rollups = RollupWriter(database)
         abandon_after_fork(self)
 
     @property
@@ -139,6 +143,8 @@ class LevelDBStorage:
             expired = _NOTHING_EXPIRED
             for segment in batch.sealed:
                 self._add_counts(segment, counts)
+            with _reading:
+                rollups = self._rollups.added(batch.sealed)
             if batch.sealed:
                 with _reading:
                     expired = find_expired(self._database, event_value(batch.sealed[-1].events[-1]))
@@ -154,6 +160,7 @@ class LevelDBStorage:
                     for topic, count in counts.items():
                         key = key_of_topic(topic)
                         puts.put(key, encode_count(key, count))
+                    self._rollups.put(puts, rollups)
                     if batch.head is not None:
                         key = commit_key(batch.head.events[0])
                         puts.put(key, encode_commit(key, batch.head))
@@ -163,6 +170,7 @@ class LevelDBStorage:
                 raise OutcomeUnknown(f"the write failed, its outcome is not known: {error_text(error)}") from error
             self._counts.update(counts)
             self._checkpoint = batch.checkpoint or self._checkpoint
+            self._rollups.written(rollups)
             if batch.sealed:
                 last = batch.sealed[-1]
                 self._sealed = (last.first_index + len(last), last.key)
@@ -248,6 +256,13 @@ class LevelDBStorage:
         with self._gate, _reading:
             counts = [self._read_count(topic) for topic in topics]
         return [count and ChildCount(topic[-1], *count) for topic, count in zip(topics, counts, strict=True)]
+
+    def rollups(self, topic: Topic, ranges: Sequence[RollupRange]) -> Rollups:
+        """See `Storage.rollups`."""
+        with self._gate, _reading, closing(self._database.snapshot()) as snapshot:
+            with closing(snapshot.raw_iterator(verify_checksums=True)) as iterator:
+                sealed, _ = _sealed_end(iterator)
+            return Rollups(sealed, read_rollups(snapshot, topic, ranges))
 
     def close(self) -> None:
         """See `Storage.close`."""

@@ -15,6 +15,7 @@ from audit.codec.keys import key_of_tile
 from audit.codec.segments import Layout, Segment
 from audit.codec.terms import event_terms, term_of_topic, topic_of_term
 from audit.model.errors import StoreClosed
+from audit.model.ids import RANDOM_BITS
 from audit.model.topic import Topic
 from audit.storage.port import (
     FORMAT,
@@ -23,6 +24,8 @@ from audit.storage.port import (
     Found,
     Head,
     KnownClaim,
+    RollupRange,
+    Rollups,
     Run,
     Search,
     SignedCheckpoint,
@@ -183,6 +186,21 @@ class MemoryStorage:
             ids = [event_id for event_id, _, terms in self._disk.sealed if term in terms]
             counts.append(ChildCount(topic[-1], len(ids), ids[0], ids[-1]) if ids else None)
         return counts
+
+    def rollups(self, topic: Topic, ranges: Sequence[RollupRange]) -> Rollups:
+        """See `Storage.rollups`."""
+        self._check_open()
+        with self._lock:
+            sealed = list(self._disk.sealed)
+        term = term_of_topic(topic)
+        counts: dict[int, int] = {}
+        for event_id, _, terms in sealed:
+            ms = event_id >> RANDOM_BITS
+            for level, low_ms, high_ms in ranges:
+                if low_ms <= ms < high_ms and (not topic or term in terms):
+                    start = ms - ms % level.unit_ms
+                    counts[start] = counts.get(start, 0) + 1
+        return Rollups(len(sealed), counts)
 
     def close(self) -> None:
         """See `Storage.close`."""

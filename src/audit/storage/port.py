@@ -13,6 +13,7 @@ import msgspec
 
 from audit.codec.commits import Claim, Commit
 from audit.codec.cursors import Position
+from audit.codec.rollups import Level
 from audit.codec.segments import Layout, Segment
 from audit.codec.terms import Match
 from audit.model.span import Span
@@ -26,6 +27,8 @@ __all__ = [
     "Found",
     "Head",
     "KnownClaim",
+    "RollupRange",
+    "Rollups",
     "Run",
     "Search",
     "SignedCheckpoint",
@@ -184,6 +187,26 @@ class ChildCount(NamedTuple):
     last_id: int
 
 
+class RollupRange(NamedTuple):
+    """A range of time, half-open, at the ends of units of a level."""
+
+    level: Level
+    low_ms: int
+    high_ms: int
+
+
+class Rollups(NamedTuple):
+    """A topic's sealed events over time.
+
+    Attributes:
+        sealed: Events of the log that were sealed; those are counted, all of them.
+        counts: Events by the start of their minute, hour or day; none where there are none.
+    """
+
+    sealed: int
+    counts: dict[int, int]
+
+
 class Storage(Protocol):
     """A log's storage, open."""
 
@@ -258,6 +281,15 @@ class Storage(Protocol):
 
     def topic_counts(self, topics: Sequence[Topic]) -> list[ChildCount | None]:
         """Return the count of each of some topics, None where no sealed event has it."""
+        ...
+
+    def rollups(self, topic: Topic, ranges: Sequence[RollupRange]) -> Rollups:
+        """Return the sealed events of a topic, and of those nested below it, by time of recording; all at one moment.
+
+        Raises:
+            StoreCorrupt: a record is damaged.
+            Unavailable: the disk can't be read.
+        """
         ...
 
     def close(self) -> None:

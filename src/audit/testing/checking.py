@@ -5,7 +5,7 @@ Reads through the public verbs, and compares with what the storage holds. Slow o
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 from typing import Any
@@ -14,7 +14,10 @@ from audit.codec.events import decode_events, event_id_text, event_index, event_
 from audit.codec.terms import match_of
 from audit.log.sync import SyncAudit
 from audit.log.tree import load_tree
+from audit.metrics.fields import time_ms
+from audit.metrics.frames import MAX_WINDOWS
 from audit.model.event import Event
+from audit.model.ids import timestamp_ms
 from audit.model.query import to_query
 from audit.model.span import EVERYTHING
 from audit.model.topic import Topic
@@ -36,8 +39,8 @@ def check_log(log: SyncAudit) -> list[Event]:
 
     Checked: indexes are dense and ids strictly increase; both orders agree; every event is found by its id, under each
     of its topics, their ancestors, and its actor, action, outcome, targets and request, and under nothing else; the
-    counts of topics; that the storage, sealed events and head together, holds just these events; and that the Merkle
-    tree, in memory and as stored, is theirs.
+    counts of topics, also over time; that the storage, sealed events and head together, holds just these events; and
+    that the Merkle tree, in memory and as stored, is theirs.
 
     Raises:
         AssertionError: something is wrong; the message says what.
@@ -53,6 +56,7 @@ def check_log(log: SyncAudit) -> list[Event]:
     for question, expected in _questions(stored, events).items():
         _check_question(log, question, expected)
     _check_topics(log, stored, events)
+    _check_counts(log, events)
     core = log._core  # noqa: SLF001 - the storage is no one else's to show
     tree = core.sequencer.snapshot.tree
     core.handle.read(lambda storage: _check_storage(storage, stored, tree))
@@ -142,6 +146,22 @@ def _check_topics(log: SyncAudit, stored: list[bytes], events: list[Event]) -> N
             rows += page.topics
         if [tuple(row) for row in rows] != expected:
             raise AssertionError(f"the children of {parent!r} are {rows}, expected {expected}")
+
+
+def _check_counts(log: SyncAudit, events: list[Event]) -> None:
+    """Compare every topic's counts by minute, hour and day with the events' times."""
+    times: dict[Topic, list[int]] = defaultdict(list)
+    for event in events:
+        for node in [(), *_nodes(event)]:
+            times[node].append(timestamp_ms(event.id))
+    for topic, at in times.items():
+        for window, size in (("1m", 60_000), ("1h", 3_600_000), ("1d", 86_400_000)):
+            if at[-1] // size - at[0] // size >= MAX_WINDOWS:
+                continue
+            result = log.metrics.get(measure="count", topic=topic, window=window, seek=at[0], seek_end=at[-1] + 1)
+            found = {time_ms(one.start) // size: one.count for one in result.windows if one.value}
+            if found != Counter([ms // size for ms in at]) or result.total != len(at):
+                raise AssertionError(f"topic {topic!r} has {found} by {window}, {result.total} in all of {len(at)}")
 
 
 def _check_storage(storage: Storage, stored: list[bytes], tree: Frontier) -> None:

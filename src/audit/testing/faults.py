@@ -12,7 +12,19 @@ from typing import Final
 
 from audit.model.errors import OutcomeUnknown, Unavailable
 from audit.model.topic import Topic
-from audit.storage.port import Batch, ChildCount, Found, Head, KnownClaim, Run, Search, Storage, StoreMeta
+from audit.storage.port import (
+    Batch,
+    ChildCount,
+    Found,
+    Head,
+    KnownClaim,
+    RollupRange,
+    Rollups,
+    Run,
+    Search,
+    Storage,
+    StoreMeta,
+)
 
 __all__ = ["Faults", "FaultyStorage", "Pause"]
 
@@ -196,6 +208,10 @@ class FaultyStorage:
     def topic_counts(self, topics: Sequence[Topic]) -> list[ChildCount | None]:
         """Return the count of each of some topics."""
         return self._storage.topic_counts(topics)
+
+    def rollups(self, topic: Topic, ranges: Sequence[RollupRange]) -> Rollups:
+        """Return a topic's sealed events by time."""
+        return self._storage.rollups(topic, ranges)
 
     def close(self) -> None:
         """Close the storage beneath."""
