@@ -177,6 +177,40 @@ def test_what_a_killed_creation_left_is_in_nobodys_way(tmp_path: Path) -> None:
         assert log.append(event("a")).index == 0
 
 
+def all_at_once(count: int, act: Callable[[], Any]) -> list[Any]:
+    """Do something in many threads at the same moment; return what each of them got, errors of ours included."""
+    start = threading.Barrier(count)
+
+    def told() -> Any:
+        start.wait(PATIENCE_S)
+        try:
+            return act()
+        except AuditError as error:
+            return type(error)
+
+    with ThreadPoolExecutor(count) as threads:
+        return [one.result() for one in [threads.submit(told) for _ in range(count)]]
+
+
+def test_of_simultaneous_creations_one_creates_and_the_others_find_a_store(tmp_path: Path) -> None:
+    for number in range(10):
+        found = all_at_once(6, lambda number=number: Audit.init(tmp_path / f"{number}"))  # type: ignore[misc]
+        assert sorted(map(str, found))[:5] == [str(StoreExists)] * 5
+        (info,) = [one for one in found if one is not StoreExists]
+        assert [one.name for one in (tmp_path / f"{number}").iterdir()] == ["log"]
+        with Audit.open_sync(tmp_path / f"{number}", options=OPTIONS) as log:
+            assert log.info() == info
+
+
+def test_of_simultaneous_openings_that_create_one_has_the_store_and_the_others_are_told_who(tmp_path: Path) -> None:
+    for number in range(5):
+        opening = lambda number=number: Audit.open_sync(tmp_path / f"{number}", create=True, options=OPTIONS)  # noqa: E731
+        found = all_at_once(6, opening)
+        (log,) = [one for one in found if one is not StoreLocked]
+        with log:
+            assert log.append(event("a")).index == 0
+
+
 def test_creating_over_a_file_is_refused_and_leaves_it(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("mine")
     for name in ("file", "file/below"):

@@ -182,7 +182,12 @@ def _open(
 ) -> LogCore:
     directory = Directory(path, options)
     if create and not directory.log_path.exists():
-        Audit.init(path, clock=clock)
+        try:
+            Audit.init(path, clock=clock)
+        except StoreExists:
+            # Created by somebody else meanwhile: there is one now, as was asked for.
+            if not directory.log_path.exists():
+                raise
     core = LogCore(directory.open, clock or SystemClock(), directory, options, accept_clock=accept_clock)
     directory.restore_reserve()
     return core

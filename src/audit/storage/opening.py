@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import shutil
@@ -51,8 +52,7 @@ def create_store(path: Path, store_id: str, layout: Layout = Layout()) -> StoreM
                 batch.put(META, encode_meta(meta))
         finally:
             database.close()
-        made.rename(path)
-        _sync_directory(path.parent)
+        _put_in_place(made, path)
     except (plyvel.Error, OSError) as error:
         raise Unavailable(f"can't create a store in {path}: {error_text(error)}") from error
     finally:
@@ -60,9 +60,15 @@ def create_store(path: Path, store_id: str, layout: Layout = Layout()) -> StoreM
     return meta
 
 
-def _sync_directory(path: Path) -> None:
-    """Have the disk keep the names in a directory."""
-    directory = os.open(path, os.O_RDONLY)
+def _put_in_place(made: Path, path: Path) -> None:
+    """Give a store its name, and have the disk keep it."""
+    try:
+        made.rename(path)
+    except OSError as error:
+        if error.errno in {errno.ENOTEMPTY, errno.EEXIST}:
+            raise StoreExists(f"{path} was created meanwhile") from error
+        raise
+    directory = os.open(path.parent, os.O_RDONLY)
     try:
         os.fsync(directory)
     finally:
