@@ -124,7 +124,7 @@ def decode_commit(key: bytes, record: bytes) -> Commit:
         terms = [event_terms(decode_event(event)) for event in events]
         if not events or commit_key(events[0]) != key:
             raise StoreCorrupt(name, "does not start with the event its key names")
-    except (struct.error, msgspec.MsgspecError, ValueError, OverflowError) as error:
-        # The last for an id of more than 128 bits.
+    except (struct.error, msgspec.MsgspecError, ValueError, OverflowError, RecursionError) as error:
+        # The last two for an id of more than 128 bits, and for JSON nested too deeply.
         raise StoreCorrupt(name, f"can't be decoded: {error}") from error
     return Commit(first_index, events, terms, claims)

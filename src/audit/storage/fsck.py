@@ -6,6 +6,7 @@ names the record.
 
 from __future__ import annotations
 
+import struct
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -53,6 +54,16 @@ from audit.storage.rollups import add_minutes, minutes_of
 __all__ = ["Finding", "Report", "check_database"]
 
 _RECORDS_PER_BREATH: Final = 256
+# What decoding raises, of bytes that a checksum vouches for and that are nothing all the same.
+_NO_RECORD: Final = (
+    msgspec.MsgspecError,
+    AuditError,
+    struct.error,
+    IndexError,
+    OverflowError,
+    RecursionError,
+    ValueError,
+)
 _KINDS: Final = frozenset(
     (CHECKPOINT, CHUNK, COMMIT, END, META[:1], POSTING, RECEIPT, ROLLUP, SEGMENT, SEGMENT_RECEIPTS, TILE, TOPIC)
 )
@@ -142,7 +153,7 @@ class _Check:
             self.findings.append(Finding(error.record, error.problem))
         except plyvel.Error as error:
             self.findings.append(Finding(record, f"LevelDB can't read it: {error_text(error)}"))
-        except (msgspec.MsgspecError, AuditError, ValueError, IndexError) as error:
+        except _NO_RECORD as error:
             self.findings.append(Finding(record, f"can't be decoded: {error}"))
 
     def _note(self, record: str, problem: str) -> None:
