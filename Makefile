@@ -42,7 +42,7 @@ test: $(STAMP) ## Run the tests, benchmarks left out
 # Rows of all tests of faults: what docs/design/reliability.md is made of.
 FAULT_REPORT := .fault-report.jsonl
 FAULT_SCALE ?= 30
-FAULTS := tests/fault tests/integration/test_client_kills.py tests/integration/test_ids.py
+FAULTS := tests/fault tests/integration/test_backup.py tests/integration/test_ids.py
 
 fault: $(STAMP) ## Inject faults (minutes), and print what was tried and lost
 	rm -f $(FAULT_REPORT)
