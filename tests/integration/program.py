@@ -5,10 +5,12 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any, Final
 
 from audit.app import Audit
 from audit.model.event import NewEvent
+from tests.integration.preloaded import run_forked
 
 __all__ = ["AUDIT", "Program"]
 
@@ -16,7 +18,7 @@ AUDIT: Final = (sys.executable, "-m", "audit")
 
 
 class Program:
-    """Runs commands on the store at `path`, each as a new process."""
+    """Runs commands on the store at `path`, each in a new process, forked from one that has imported `audit`."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -25,9 +27,13 @@ class Program:
 
     def __call__(self, *arguments: str, stdin: bytes = b"", code: int = 0) -> subprocess.CompletedProcess[bytes]:
         """Run a command to its end, which must be with this exit code, and never with a trace."""
-        done = subprocess.run(  # noqa: PLW1510 - the code is compared below, with what was printed at hand
-            [*AUDIT, *arguments], input=stdin, capture_output=True, env=self.env
-        )
+        with TemporaryFile() as given, TemporaryFile() as printed, TemporaryFile() as said:
+            given.write(stdin)
+            given.seek(0)
+            returned = run_forked(arguments, stdin=given, stdout=printed, stderr=said, environment=self.env)
+            printed.seek(0)
+            said.seek(0)
+            done = subprocess.CompletedProcess([*AUDIT, *arguments], returned, printed.read(), said.read())
         assert done.returncode == code, (done.returncode, done.stdout[-2_000:], done.stderr[-2_000:])
         assert b"Traceback" not in done.stderr, done.stderr
         return done
