@@ -261,7 +261,7 @@ class LevelDBStorage:
         """See `Storage.rollups`."""
         with self._gate, _reading, closing(self._database.snapshot()) as snapshot:
             with closing(snapshot.raw_iterator(verify_checksums=True)) as iterator:
-                sealed, _ = _sealed_end(iterator)
+                sealed, *_ = _sealed_end(iterator)
             return Rollups(sealed, read_rollups(snapshot, topic, ranges))
 
     def close(self) -> None:
