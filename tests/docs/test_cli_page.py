@@ -25,7 +25,8 @@ def test_every_command_is_described_and_no_other() -> None:
 def test_every_option_named_exists() -> None:
     known = {
         name
-        for command in _commands().values()
+        for one in _commands().values()
+        for command in [one, *getattr(one, "commands", {}).values()]
         for option in command.params
         for name in [*option.opts, *option.secondary_opts]
     }

@@ -12,7 +12,22 @@ from typing import Annotated, Final, NoReturn
 
 import typer
 
-from audit.cli.commands import append, backup, doctor, fsck, get, info, ingest, init, listing, serve, tail, topics
+from audit.cli.commands import (
+    append,
+    backup,
+    doctor,
+    fsck,
+    get,
+    info,
+    ingest,
+    init,
+    key,
+    listing,
+    serve,
+    tail,
+    topics,
+    verify,
+)
 from audit.cli.failures import ExitCode, exit_code, report
 from audit.cli.terminal import complain
 from audit.model.errors import AuditError
@@ -20,8 +35,8 @@ from audit.model.errors import AuditError
 __all__ = ["build", "main", "run"]
 
 _EPILOG: Final = (
-    "Exit codes: 0 done; 1 fsck found damage, doctor something to do, or ingest bad lines; 2 a bad option or value; "
-    "3 no such event; "
+    "Exit codes: 0 done; 1 fsck found damage, doctor something to do, verify what was not signed, or ingest bad lines; "
+    "2 a bad option or value; 3 no such event; "
     "4 the store is missing, there already, held by another process, or damaged; 5 refused for now (unavailable, disk "
     "full, clock suspect, outcome unknown, an error of the system); 130 interrupted; 143 terminated."
 )
@@ -53,8 +68,10 @@ def build() -> typer.Typer:
         ("restore", backup.restore),
         ("fsck", fsck.fsck),
         ("doctor", doctor.doctor),
+        ("verify", verify.verify),
     ):
         app.command(name)(command)
+    app.add_typer(key.key, name="key")
     return app
 
 
