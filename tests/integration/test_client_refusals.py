@@ -28,6 +28,7 @@ INFO = InfoResult(
     protocol="audit.v1.json",
     store=StoreResult(id="01JD8Z5K3V9Q0T7W2X4Y6Z8A1B", size=0, first_id=None, last_id=None),
     limits=Limits(),
+    auth="off",
 )
 RECEIPT = {"receipts": [{"id": "01JD8Z5K3V9Q0T7W2X4Y6Z8A1B", "index": 0}]}
 EVENT = NewEvent(topics=[("a",)])

@@ -192,7 +192,7 @@ async def test_a_peer_that_does_not_read_is_aborted_and_holds_up_nobody() -> Non
         await log.append_many([NewEvent(topics=[("a",)], data="x" * 60_000)] * 30)
         async with raw(base, receive_buffer=4_096) as (_, writer), stream(base) as sse:
             writer.transport.pause_reading()  # type: ignore[attr-defined]
-            writer.write(b"GET /v1/events/stream HTTP/1.1\r\nhost: x\r\n\r\n")
+            writer.write(b"GET /v1/events/stream HTTP/1.1\r\nhost: localhost\r\n\r\n")
             assert len(await sse.events(30)) == 30
             await until(lambda: server.traffic.aborted == 1)
             await until(lambda: server.traffic.streams == 1)
@@ -206,7 +206,7 @@ async def test_a_slow_peer_gets_everything_however_long_it_takes() -> None:
     async with served(send_timeout_s=0.1) as (log, base, server):
         await log.append_many([NewEvent(topics=[("a",)], data="x" * 60_000)] * 15)
         async with raw(base, receive_buffer=4_096) as (reader, writer):
-            writer.write(b"GET /v1/events HTTP/1.0\r\nhost: x\r\n\r\n")
+            writer.write(b"GET /v1/events HTTP/1.0\r\nhost: localhost\r\n\r\n")
             got = 0
             # Something in every stretch of the deadline, and all of it only after several.
             while piece := await reader.read(20_000):

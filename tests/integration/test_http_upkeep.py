@@ -16,14 +16,14 @@ from audit.client.upkeep import fetch_backup
 from audit.codec.backups import Decoder
 from audit.log.checking import check_open_log
 from audit.model.errors import BackupInvalid
-from audit.server.access import ANONYMOUS, Ask, Principal
+from audit.server.access import ANONYMOUS, Ask, OpenAccess, Principal
 from audit.server.options import ServeOptions
 from tests.bare import until
 from tests.stores import event
 from tests.web import fetch, raw
 
 
-class Limited:
+class Limited(OpenAccess):
     """Lets everybody do anything but what is an admin's."""
 
     def __init__(self) -> None:
@@ -115,7 +115,7 @@ async def noisy(log: Audit) -> None:
 
 
 async def test_few_run_at_once_and_a_reader_that_leaves_makes_room(tmp_path: Path) -> None:
-    request = b"GET /v1/backup HTTP/1.1\r\nhost: x\r\n\r\n"
+    request = b"GET /v1/backup HTTP/1.1\r\nhost: localhost\r\n\r\n"
     async with served(tmp_path) as (log, base):
         await noisy(log)
         async with raw(base, receive_buffer=4_096) as one, raw(base, receive_buffer=4_096) as two:

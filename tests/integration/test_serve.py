@@ -112,7 +112,7 @@ async def test_a_second_signal_ends_it_at_once(audit: Program, number: signal.Si
         _, writer = await asyncio.open_connection(place[0], int(place[1]))
         # An append whose body does not come holds up the orderly end.
         writer.write(
-            b"POST /v1/events HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 9\r\n\r\n["
+            b"POST /v1/events HTTP/1.1\r\nhost: [::]\r\ncontent-type: application/json\r\ncontent-length: 9\r\n\r\n["
         )
         await writer.drain()
         await fetch(server.addresses[0], "/healthz")
@@ -217,10 +217,16 @@ async def test_the_log_is_for_people_or_for_programs(audit: Program) -> None:
         assert server.log == b""
 
 
-async def test_beyond_loopback_it_warns(audit: Program) -> None:
+async def test_beyond_loopback_everybody_must_say_who_they_are(audit: Program) -> None:
     async with serving(audit, "--create", "--listen", "0.0.0.0:0") as server:
+        place = server.addresses[0].replace("0.0.0.0", "127.0.0.1")  # noqa: S104 - what was listened on
+        assert (await fetch(place, "/v1/events")).status == 401
         assert await server.end() == 0
-        assert b"there is no authentication yet, and everything passes in clear text" in server.log
+        assert b"everything passes in clear text" in server.log
+        assert b"nobody is known" in server.log
+    with pytest.raises(AssertionError, match="off is for"):
+        async with serving(audit, "--listen", "0.0.0.0:0", "--auth", "off"):
+            pass
     async with serving(audit, "--listen", "localhost:0", "--listen", "127.0.0.2:0", listen=2) as server:
         assert await server.end() == 0
         assert b"warning" not in server.log

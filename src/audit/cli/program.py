@@ -25,6 +25,7 @@ from audit.cli.commands import (
     listing,
     serve,
     tail,
+    token,
     topics,
     verify,
 )
@@ -72,6 +73,7 @@ def build() -> typer.Typer:
     ):
         app.command(name)(command)
     app.add_typer(key.key, name="key")
+    app.add_typer(token.build(), name="token")
     return app
 
 

@@ -14,15 +14,29 @@ from typing import Any, Final, Literal, get_args, get_type_hints
 import msgspec
 
 from audit.model.errors import InvalidParameter
+from audit.server.access.rules import Role
 
-__all__ = ["LogFormat", "LogLevel", "Settings", "merge", "read_file", "stray_variables"]
+__all__ = ["Given", "LogFormat", "LogLevel", "Settings", "merge", "read_file", "stray_variables"]
 
+Auth = Literal["tokens", "off"]
 LogFormat = Literal["console", "json"]
 LogLevel = Literal["debug", "info", "warning", "error"]
 
 _ORIGIN: Final = re.compile(r"https?://(\[[0-9A-Fa-f:.]+\]|[^\s/:?#@*\[\]]+)(:\d{1,5})?")
 # Kubernetes sets these in every container for a service that is called "audit".
 _OF_KUBERNETES: Final = re.compile(r"AUDIT_(SERVICE_|PORT$|PORT_)")
+
+
+class Given(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What somebody may do who needs no token.
+
+    Attributes:
+        role: Name of a role.
+        topics: Where, each as in `node/connection`; `/` is everywhere.
+    """
+
+    role: str
+    topics: list[str]
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -36,6 +50,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         tls_cert: File with the certificate chain, in PEM.
         tls_key: File with its private key.
         allow_origin: Origins of web pages that may connect, beside the server's own.
+        auth: `tokens`: everybody must say who they are; `off`: nobody has to, on this machine alone. Absent: `off`
+            where only this machine can reach the server and nobody is known to it.
+        tls_client_ca: File with the authorities, in PEM, whose certificates say who a client is.
+        trusted_proxies: Networks whose `X-Forwarded-For` is believed.
+        roles: Roles by name, beside the built-in ones: `verbs`, `pinned`, `per_second`, `bytes_per_second`.
+        certificates: By subject, such as `CN=collector,O=Example`: `role` and `topics`.
+        users: Of this machine, by name or number, through a unix socket: `role` and `topics`.
         log_format: How the server's log is written.
         log_level: What is worth a line of it.
     """
@@ -47,6 +68,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     tls_cert: str | None = None
     tls_key: str | None = None
     allow_origin: list[str] = []
+    auth: Auth | None = None
+    tls_client_ca: str | None = None
+    trusted_proxies: list[str] = []
+    roles: dict[str, Role] = {}
+    certificates: dict[str, Given] = {}
+    users: dict[str, Given] = {}
     log_format: LogFormat = "console"
     log_level: LogLevel = "info"
 
@@ -85,7 +112,7 @@ def _checked(path: Path, name: str, value: Any) -> Any:
 
 
 def _problem(name: str, value: Any, text: str) -> str:
-    words = [word for word in get_args(_TYPES[name]) if isinstance(word, str)]
+    words = _words(name)
     if words and isinstance(value, str):
         return f"must be one of {', '.join(words)}, got {value[:40]!r}"
     return text[:1].lower() + text[1:].replace(" | null", "")
@@ -105,16 +132,18 @@ def merge(given: Mapping[str, Any], places: Mapping[str, str], path: Path | None
     filed = {} if path is None else read_file(path)
     said = {name: value for name, value in given.items() if value is not None and value != []}
     settings = Settings(**{**filed, **said})
-    named = {name: places[name] if name in said or name not in filed else f"{path}: {name}" for name in _TYPES}
+    named = {
+        name: f"{path}: {name}" if name in filed and name not in said else places.get(name, name) for name in _TYPES
+    }
     _check(settings, named)
     return settings, named
 
 
 def _check(settings: Settings, named: Mapping[str, str]) -> None:
-    for name in ("log_format", "log_level"):
+    for name in ("auth", "log_format", "log_level"):
         word = getattr(settings, name)
-        if word not in get_args(_TYPES[name]):
-            raise InvalidParameter(named[name], f"must be one of {', '.join(get_args(_TYPES[name]))}, got {word!r:.40}")
+        if word is not None and word not in _words(name):
+            raise InvalidParameter(named[name], f"must be one of {', '.join(_words(name))}, got {word!r:.40}")
     if not settings.listen:
         raise InvalidParameter(named["listen"], "must name at least one address")
     for origin in settings.allow_origin:
@@ -123,10 +152,18 @@ def _check(settings: Settings, named: Mapping[str, str]) -> None:
             raise InvalidParameter(named["allow_origin"], f"{form}; got {origin!r:.80}")
     if settings.tls_key is not None and settings.tls_cert is None:
         raise InvalidParameter(named["tls_key"], "is of no use without a certificate (--tls-cert)")
-    for name in ("tls_cert", "tls_key"):
+    if settings.tls_client_ca is not None and settings.tls_cert is None:
+        raise InvalidParameter(named["tls_client_ca"], "is of no use without a certificate (--tls-cert)")
+    for name in ("tls_cert", "tls_key", "tls_client_ca"):
         file = getattr(settings, name)
         if file is not None and not Path(file).is_file():
             raise InvalidParameter(named[name], f"there is no file {file}")
+
+
+def _words(name: str) -> tuple[str, ...]:
+    """Return the words that a setting may be; none: it is no choice among words."""
+    kind = _TYPES[name]
+    return tuple(word for one in (kind, *get_args(kind)) for word in get_args(one) if isinstance(word, str))
 
 
 def stray_variables(environment: Iterable[str], known: Iterable[str]) -> list[str]:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from audit.app import Audit
+from audit.cli.credentials import token
 from audit.cli.options import located
 from audit.cli.terminal import complain
 from audit.log.sync import SyncAudit
@@ -61,7 +62,7 @@ def _connect(url: str) -> SyncRemoteAudit:
             complain(f"connected to {news.url} again")
 
     try:
-        return connect_sync(url, on_event=told)
+        return connect_sync(url, on_event=told, token=token())
     except InvalidParameter as error:
         raise InvalidParameter("--url", error.problem) from error
     except Unavailable as error:

@@ -29,6 +29,7 @@ def connect(
     on_event: Hook | None = None,
     ssl: tls.SSLContext | None = None,
     proxy: str | None = None,
+    token: str | None = None,
     backoff: Backoff = _BACKOFF,
 ) -> Connecting:
     """Connect to a log that is served elsewhere, with `async with` or `await`.
@@ -47,6 +48,7 @@ def connect(
         on_event: Called in the event loop with what happens to the connection, and must return at once.
         ssl: Certificates for `wss://`; None: those that the system trusts.
         proxy: URL of an HTTP or SOCKS proxy. None: none; environment variables are not looked at.
+        token: What says who this client is, where the server asks; not to be sent over `ws://` to another machine.
         backoff: Delays between attempts.
 
     Raises:
@@ -65,6 +67,7 @@ def connect(
         on_event=on_event,
         ssl=ssl,
         proxy=proxy,
+        token=token,
         backoff=backoff,
     )
     return Connecting(parse_address(url), options)

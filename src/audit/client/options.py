@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import ssl as tls
 from dataclasses import dataclass, field
+from typing import Final
 
 from audit.client.backoff import Backoff
 from audit.client.news import Hook
@@ -11,6 +13,8 @@ from audit.model.errors import InvalidParameter
 from audit.protocol.limits import DEFAULT_CREDIT, MAX_CREDIT
 
 __all__ = ["ClientOptions"]
+
+_TOKEN: Final = re.compile(r"[A-Za-z0-9\-._~+/]+=*")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,9 +28,14 @@ class ClientOptions:
     on_event: Hook | None = None
     ssl: tls.SSLContext | None = None
     proxy: str | None = None
+    token: str | None = None
     backoff: Backoff = field(default_factory=Backoff)
 
     def __post_init__(self) -> None:
+        token: object = self.token
+        if token is not None and not (isinstance(token, str) and _TOKEN.fullmatch(token)):
+            # Not shown: it may be a real one with a line end after it.
+            raise InvalidParameter("token", "must be letters, digits and any of -._~+/=")
         for name in ("open_timeout_s", "call_timeout_s", "reconnect_timeout_s"):
             value = getattr(self, name)
             if value is not None and not (isinstance(value, (int, float)) and value >= 0):

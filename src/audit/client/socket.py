@@ -57,6 +57,8 @@ async def open_socket(address: Address, options: ClientOptions) -> ClientConnect
         InvalidParameter: `ssl` or `proxy` does not go with the URL.
     """
     more: dict[str, Any] = {} if options.ssl is None else {"ssl": options.ssl}
+    if options.token is not None:
+        more["additional_headers"] = {"Authorization": f"Bearer {options.token}"}
     if address.socket_path is not None:
         more |= {"unix": True, "path": address.socket_path}
     try:

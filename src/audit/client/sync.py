@@ -44,6 +44,7 @@ def connect_sync(
     on_event: Hook | None = None,
     ssl: tls.SSLContext | None = None,
     proxy: str | None = None,
+    token: str | None = None,
     backoff: Backoff = _BACKOFF,
 ) -> SyncRemoteAudit:
     """Connect to a log that is served elsewhere, for plain threads; `close` it, or use `with`.
@@ -59,6 +60,7 @@ def connect_sync(
         on_event=on_event,
         ssl=ssl,
         proxy=proxy,
+        token=token,
         backoff=backoff,
     )
     with ExitStack() as stack:

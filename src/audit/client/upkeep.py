@@ -35,7 +35,7 @@ class _Problem(msgspec.Struct):
 
 @contextmanager
 def fetch_backup(
-    url: str, since: Since | None = None, ssl: tls.SSLContext | None = None
+    url: str, since: Since | None = None, ssl: tls.SSLContext | None = None, token: str | None = None
 ) -> Iterator[Callable[[int], bytes]]:
     """Ask a server for a backup; yield how to read so many bytes of it, or fewer at its end.
 
@@ -43,6 +43,7 @@ def fetch_backup(
         url: As of `connect`.
         since: What it is to go on from.
         ssl: Certificates for `wss://`; None: those that the system trusts.
+        token: As of `connect`.
 
     Raises:
         InvalidParameter: the URL is none, or the log does not go on from `since`.
@@ -54,7 +55,7 @@ def fetch_backup(
     if since is not None:
         fields = {"since": since.size, "since_id": since.last_id, "since_hash": since.hash}
         query = "?" + urlencode({name: value for name, value in fields.items() if value is not None})
-    with _answer(url, "GET", f"/v1/backup{query}", ssl) as answer:
+    with _answer(url, "GET", f"/v1/backup{query}", ssl, token) as answer:
 
         def read(count: int) -> bytes:
             found = b""
@@ -68,13 +69,13 @@ def fetch_backup(
         yield read
 
 
-def fetch_check(url: str, ssl: tls.SSLContext | None = None) -> Iterator[dict[str, Any]]:
+def fetch_check(url: str, ssl: tls.SSLContext | None = None, token: str | None = None) -> Iterator[dict[str, Any]]:
     """Have a server check all its records; yield what it tells: how far it is, and last what it found.
 
     Raises:
         As `fetch_backup`; what the check itself fails with, too.
     """
-    with _answer(url, "POST", "/v1/fsck", ssl) as answer:
+    with _answer(url, "POST", "/v1/fsck", ssl, token) as answer:
         while line := answer.readline(_MAX_LINE_BYTES):
             try:
                 told: dict[str, Any] = msgspec.json.decode(line, type=dict[str, Any])
@@ -91,7 +92,7 @@ def fetch_ready(url: str, ssl: tls.SSLContext | None = None) -> str | None:
     Raises:
         InvalidParameter, ProtocolViolation, Unavailable: as `fetch_backup`.
     """
-    with _answer(url, "GET", "/readyz", ssl, also=http.client.SERVICE_UNAVAILABLE) as answer:
+    with _answer(url, "GET", "/readyz", ssl, None, also=http.client.SERVICE_UNAVAILABLE) as answer:
         body = answer.read(_MAX_LINE_BYTES)
     try:
         told: dict[str, Any] = msgspec.json.decode(body, type=dict[str, Any])
@@ -101,11 +102,13 @@ def fetch_ready(url: str, ssl: tls.SSLContext | None = None) -> str | None:
 
 
 @contextmanager
-def _answer(
-    url: str, method: str, path: str, ssl: tls.SSLContext | None, also: int = http.client.OK
+def _answer(  # noqa: PLR0917 - what a request is made of
+    url: str, method: str, path: str, ssl: tls.SSLContext | None, token: str | None, also: int = http.client.OK
 ) -> Iterator[http.client.HTTPResponse]:
     address = parse_address(url)
     connection, prefix, headers = _connection(address, ssl)
+    if token is not None:
+        headers["authorization"] = f"Bearer {token}"
     try:
         connection.request(method, prefix + path, headers=headers)
         answer = connection.getresponse()

@@ -27,6 +27,7 @@ __all__ = [
     "encode_topics",
     "event_id_text",
     "event_index",
+    "event_topics",
     "event_value",
     "join_events",
     "payload_start",
@@ -65,6 +66,13 @@ class Body(msgspec.Struct, omit_defaults=True, gc=False):
 
 _encoder: Final = msgspec.json.Encoder()
 _decoder: Final = msgspec.json.Decoder(Event)
+
+
+class _Topics(msgspec.Struct, gc=False):
+    topics: list[Topic]
+
+
+_topics_decoder: Final = msgspec.json.Decoder(_Topics)
 _list_decoder: Final = msgspec.json.Decoder(list[Event])
 
 
@@ -144,6 +152,11 @@ def join_events(events: Sequence[bytes]) -> bytes:
 def decode_events(events: Sequence[bytes]) -> list[Event]:
     """Return the events of their stored JSON, decoded in one go."""
     return _list_decoder.decode(join_events(events))
+
+
+def event_topics(event: bytes) -> list[Topic]:
+    """Return the topics of a stored event, decoding no more than them."""
+    return _topics_decoder.decode(event).topics
 
 
 def event_value(event: bytes) -> int:

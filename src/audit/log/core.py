@@ -31,6 +31,7 @@ from audit.model.errors import NotFound, StoreForked
 from audit.model.event import NewEvent
 from audit.model.ids import EventId, format_id
 from audit.model.span import Bound, to_span
+from audit.model.topic import Topic
 from audit.storage.options import StoreOptions
 from audit.storage.port import Storage
 
@@ -152,10 +153,10 @@ class LogCore:
         request = TailRequest(match, span, check_tail_limit(limit), digest, start, now and start is None)
         return self.open_tails.add(TailCore(request, self.reader, self.sequencer, self.wakeups))
 
-    def topics(self, topic: object, limit: object, cursor: object) -> TopicPage:
+    def topics(self, topic: object, limit: object, cursor: object, within: Sequence[Topic] = ((),)) -> TopicPage:
         """Return the children of a topic; blocks on the disk. See `list_topics`."""
         snapshot = self.sequencer
-        return list_topics(self.handle, lambda: snapshot.snapshot, self.meta.store_id, topic, limit, cursor)
+        return list_topics(self.handle, lambda: snapshot.snapshot, self.meta.store_id, topic, limit, cursor, within)
 
     def plan(self, query: MetricQuery) -> Plan:
         """Return the plan of a metric query.

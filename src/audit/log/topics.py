@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import NamedTuple
 
 from audit.codec.cursors import decode_name_cursor, encode_name_cursor, query_digest
@@ -43,7 +44,13 @@ class TopicPage(NamedTuple):
 
 
 def list_topics(  # noqa: PLR0917 - the verb's own parameters come last
-    handle: Handle, snapshot: Callable[[], Snapshot], store_id: str, topic: object, limit: object, cursor: object
+    handle: Handle,
+    snapshot: Callable[[], Snapshot],
+    store_id: str,
+    topic: object,
+    limit: object,
+    cursor: object,
+    within: Sequence[Topic] = ((),),
 ) -> TopicPage:
     """Return the children of a topic, by name in UTF-8 order; blocks on the disk.
 
@@ -54,6 +61,8 @@ def list_topics(  # noqa: PLR0917 - the verb's own parameters come last
         topic: The parent; `()` lists the first level.
         limit: 1-1,000.
         cursor: From an earlier page of the same topic, or None.
+        within: Only what lies under one of these topics is listed and counted. What leads to several of them has the
+            events of each, counted once for each.
 
     Raises:
         InvalidParameter: a parameter is out of form or bounds.
@@ -64,9 +73,13 @@ def list_topics(  # noqa: PLR0917 - the verb's own parameters come last
     digest = query_digest(store_id, query, "topics")
     after = "" if cursor is None else decode_name_cursor(cursor, digest)
     most = check_limit(limit)
+    if any(parent[: len(topic)] == topic for topic in within):
+        look = partial(_merge, parent=parent, after=after, limit=most + 1)
+    else:
+        below = [topic for topic in within if topic[: len(parent)] == parent]
+        look = partial(_merge_below, parent=parent, below=below, after=after, limit=most + 1)
     while True:
-        head = snapshot()
-        children = handle.read(lambda storage, head=head: _merge(storage, head, parent, after, most + 1))  # type: ignore[misc]
+        children = handle.read(partial(look, snapshot=snapshot()))
         if children is not None:
             break
     kept = children[:most]
@@ -75,11 +88,41 @@ def list_topics(  # noqa: PLR0917 - the verb's own parameters come last
     return TopicPage(rows, encode_name_cursor(digest, name), len(children) > most)
 
 
-def _merge(storage: Storage, snapshot: Snapshot, parent: Topic, after: str, limit: int) -> list[ChildCount] | None:
+def _merge_below(  # noqa: PLR0917 - as `_merge`
+    storage: Storage, snapshot: Snapshot, parent: Topic, below: Sequence[Topic], after: str, limit: int
+) -> list[ChildCount] | None:
+    """Return the children of a topic that lead to some topics below it, with the events of those alone."""
+    found: dict[str, ChildCount] = {}
+    for topic in below:
+        name = topic[len(parent)]
+        counts = _merge(storage, snapshot, topic[:-1], "", 1, only=topic[-1])
+        if counts is None:
+            return None
+        for count in counts:
+            if name.encode() <= after.encode():
+                continue
+            known = found.get(name)
+            found[name] = ChildCount(
+                name,
+                count.events + (known.events if known else 0),
+                min(count.first_id, known.first_id) if known else count.first_id,
+                max(count.last_id, known.last_id) if known else count.last_id,
+            )
+    return sorted(found.values(), key=lambda child: child.segment.encode())[:limit]
+
+
+def _merge(  # noqa: PLR0917 - the verb's parameters, and what it reads
+    storage: Storage, snapshot: Snapshot, parent: Topic, after: str, limit: int, only: str | None = None
+) -> list[ChildCount] | None:
     """Return sealed and unsealed counts put together, or None if a segment was sealed in between: look again."""
     own = _head_counts(snapshot, parent)
-    names = sorted((name for name in own if name.encode() > after.encode()), key=str.encode)
-    found = {child.segment: child for child in storage.children(parent, after, limit)}
+    if only is None:
+        names = sorted((name for name in own if name.encode() > after.encode()), key=str.encode)
+        found = {child.segment: child for child in storage.children(parent, after, limit)}
+    else:
+        names = [only] if only in own else []
+        sealed_count = storage.topic_counts([(*parent, only)])[0]
+        found = {} if sealed_count is None else {only: sealed_count}
     unread = [name for name in names[:limit] if name not in found]
     for child in storage.topic_counts([(*parent, name) for name in unread]):
         if child is not None:

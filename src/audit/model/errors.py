@@ -7,7 +7,7 @@
     │   └── CursorExpired     a cursor below what the log still keeps
     ├── NotFound              no event with this id
     ├── Conflict              one idempotency key, two different requests
-    ├── Overloaded            the queue of appends is full
+    ├── Overloaded            the queue of appends is full, or a rate is exceeded
     ├── Unavailable           nothing was written; try again
     │   └── DiskFull          free space is below the watermark
     ├── OutcomeUnknown        the write failed midway; a retry needs an idempotency key
@@ -156,10 +156,21 @@ class Conflict(AuditError):
 
 
 class Overloaded(AuditError):
-    """The queue of waiting appends is full; nothing was written."""
+    """The queue of waiting appends is full, or too much was asked in too short a time; nothing was written.
+
+    Attributes:
+        retry_after_ms: When it is worth another try, in milliseconds from now; None: soon.
+    """
 
     code: ClassVar[str] = "overloaded"
     retryable: ClassVar[bool] = True
+
+    def __init__(self, message: str, retry_after_ms: int | None = None) -> None:
+        super().__init__(message)
+        self.retry_after_ms = retry_after_ms
+
+    def __reduce__(self) -> tuple[type[Overloaded], tuple[str, int | None]]:
+        return type(self), (str(self), self.retry_after_ms)
 
 
 class Unavailable(AuditError):

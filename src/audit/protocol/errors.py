@@ -52,15 +52,13 @@ def to_wire(error: Exception) -> WireError:
         # What is wrong with the store is for its operator, who finds it in the server's log.
         return _wire(_INTERNAL, "internal error", retryable=False)
     parameter = getattr(error, "parameter", None)
-    return _wire(_BY_CODE[error.code], str(error), retryable=error.retryable, parameter=parameter)
+    retry_after_ms = error.retry_after_ms if isinstance(error, errors.Overloaded) else None
+    data = WireErrorData(error.code, error.retryable, parameter, retry_after_ms)
+    return WireError(_BY_CODE[error.code].number, str(error), data)
 
 
-def _wire(entry: WireCode, message: str, *, retryable: bool, parameter: str | None = None) -> WireError:
-    return WireError(
-        code=entry.number,
-        message=message,
-        data=WireErrorData(code=entry.code, retryable=retryable, parameter=parameter),
-    )
+def _wire(entry: WireCode, message: str, *, retryable: bool) -> WireError:
+    return WireError(entry.number, message, WireErrorData(entry.code, retryable))
 
 
 def from_wire(error: WireError) -> AuditError:
@@ -69,4 +67,6 @@ def from_wire(error: WireError) -> AuditError:
     if issubclass(entry.kind, (InvalidParameter, errors.Conflict)):
         parameter = "params" if error.data.parameter is None else error.data.parameter
         return entry.kind(parameter, error.message.removeprefix(f"{parameter}: "))
+    if issubclass(entry.kind, errors.Overloaded):
+        return entry.kind(error.message, error.data.retry_after_ms)
     return entry.kind(error.message)

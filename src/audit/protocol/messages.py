@@ -79,6 +79,7 @@ class InfoResult(_Result, frozen=True):
     protocol: str
     store: StoreResult
     limits: Limits
+    auth: Literal["off", "required"]
 
 
 class AppendParams(_Message, frozen=True):
@@ -214,11 +215,15 @@ class ProgressNote(_Result, frozen=True):
 
 
 class WireErrorData(_Result, frozen=True, omit_defaults=True):
-    """What a program needs to know of an error; `parameter` is the path of the one that is wrong."""
+    """What a program needs to know of an error.
+
+    `parameter` is the path of the one that is wrong; `retry_after_ms` says when to try again what was done too often.
+    """
 
     code: str
     retryable: bool
     parameter: str | None = None
+    retry_after_ms: int | None = None
 
 
 class WireError(_Result, frozen=True):

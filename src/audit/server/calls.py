@@ -7,13 +7,16 @@ connection.
 from __future__ import annotations
 
 import importlib.metadata
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from functools import cache
 from typing import Any, Final
 
+from audit.codec.events import event_id_text, event_topics
 from audit.log.reader import Page
 from audit.log.topics import TopicPage
-from audit.model.topic import Topic
+from audit.model.errors import NotFound
+from audit.model.event import NewEvent
+from audit.model.topic import Topic, to_topic
 from audit.protocol.frames import encode, encode_page
 from audit.protocol.limits import SUBPROTOCOL
 from audit.protocol.messages import (
@@ -28,9 +31,10 @@ from audit.protocol.messages import (
     TopicsResult,
 )
 from audit.server.access import Ask, Principal
+from audit.server.access.rules import covers
 from audit.server.context import ServerContext
 
-__all__ = ["READS", "asked_topics", "version"]
+__all__ = ["READS", "appended_topics", "asked_topics", "version"]
 
 _TOPICS_BYTES: Final = 960 * 1024
 _NAME: Final = "audit"
@@ -44,14 +48,33 @@ def version() -> str:
     return importlib.metadata.version("audit-store")
 
 
-def asked_topics(params: ListParams | SubscribeParams | TopicsParams) -> list[Topic]:
-    """Return the topics that a query is about, as it was given."""
-    union = getattr(params, "topics", None)
-    return [tuple(topic) for topic in union] if union else [tuple(params.topic)]
+def asked_topics(params: ListParams | SubscribeParams) -> list[Topic]:
+    """Return the topics that a query is about, normalised as they will be looked for.
+
+    Raises:
+        InvalidParameter: one is malformed.
+    """
+    if params.topics:
+        return [to_topic(topic, f"topics[{number}]") for number, topic in enumerate(params.topics)]
+    return [to_topic(params.topic)]
 
 
-def _info(context: ServerContext, principal: Principal, _params: InfoParams) -> Result:
-    context.access.authorise(principal, Ask("read", [()]))
+def appended_topics(events: Sequence[NewEvent]) -> list[Topic]:
+    """Return the topics that events are to be appended to, each once, normalised as they will be found.
+
+    Raises:
+        InvalidParameter: one is malformed.
+    """
+    seen: dict[Topic, Topic] = {}
+    for number, event in enumerate(events):
+        for place, topic in enumerate(event.topics):
+            if topic not in seen:
+                seen[topic] = to_topic(topic, f"events[{number}].topics[{place}]")
+    return list(dict.fromkeys(seen.values()))
+
+
+def _info(context: ServerContext, _principal: Principal, _params: InfoParams) -> Result:
+    # Whoever is known may know what this is; how large it is tells less than any answer.
     info = context.core.info()
     return encode(
         InfoResult(
@@ -60,15 +83,28 @@ def _info(context: ServerContext, principal: Principal, _params: InfoParams) -> 
             protocol=SUBPROTOCOL,
             store=StoreResult(id=info.store_id, size=info.size, first_id=info.first_id, last_id=info.last_id),
             limits=context.options.limits,
+            auth="required" if context.access.required else "off",
         )
     )
 
 
 def _get(context: ServerContext, principal: Principal, params: GetParams) -> Result:
-    context.access.authorise(principal, Ask("read", [()]))
+    # Before anything is looked for: one who may read nothing learns nothing.
+    context.access.authorise(principal, Ask("read", []))
     reader = context.core.reader
     found = reader.get_nowait(params.id)
-    return found if found is not None else context.core.threads.run(lambda: reader.get(params.id))
+    if found is not None:
+        return _shown(context, principal, found)
+    return context.core.threads.run(lambda: _shown(context, principal, reader.get(params.id)))
+
+
+def _shown(context: ServerContext, principal: Principal, found: bytes) -> bytes:
+    """Return an event to one who may read it."""
+    visible = context.access.visible(principal)
+    if () not in visible and not any(covers(visible, topic) for topic in event_topics(found)):
+        # As if there were none: whether there is one is more than they may know.
+        raise NotFound(f"no event has the id {event_id_text(found).decode()}")
+    return found
 
 
 def _list(context: ServerContext, principal: Principal, params: ListParams) -> Result:
@@ -96,12 +132,16 @@ def _page(page: Page) -> bytes:
 
 
 def _topics(context: ServerContext, principal: Principal, params: TopicsParams) -> Result:
-    context.access.authorise(principal, Ask("read", asked_topics(params)))
+    parent = to_topic(params.topic)
+    visible = context.access.visible(principal)
+    below = [topic for topic in visible if topic[: len(parent)] == parent]
+    # What leads to what they may read is shown, with the events of that alone.
+    context.access.authorise(principal, Ask("read", below if below and not covers(visible, parent) else [parent]))
 
     def work() -> bytes:
         limit = params.limit
         while True:
-            found = encode(_children(context.core.topics(tuple(params.topic), limit, params.cursor)))
+            found = encode(_children(context.core.topics(parent, limit, params.cursor, visible)))
             # Names of many long segments, all of them escaped, can exceed a frame: fewer of them then.
             if len(found) <= _TOPICS_BYTES:
                 return found

@@ -21,7 +21,7 @@ from audit.protocol.limits import CloseCode
 from audit.protocol.messages import AppendParams, AppendResult, CancelParams, SubscribeParams
 from audit.protocol.server import Broken, Call, Refused, ServerSession
 from audit.server.access import Ask, Principal
-from audit.server.calls import READS, asked_topics
+from audit.server.calls import READS, appended_topics, asked_topics
 from audit.server.context import ServerContext
 from audit.server.link import Link
 from audit.server.subscriptions import Subscription
@@ -66,8 +66,12 @@ class Connection:
                 tasks.create_task(self._until(gone)),
                 tasks.create_task(self._until(self._context.stopping.wait())),
             ]
-            self._link.open(self._received)
-            await self._over.wait()
+            forget = self._context.access.follow(self._principal, self._unknown)
+            try:
+                self._link.open(self._received)
+                await self._over.wait()
+            finally:
+                forget()
             if self._context.stopping.is_set():
                 await self._finish()
             for task in (*watches, *[task for _, task in self._subscriptions.values()]):
@@ -83,6 +87,10 @@ class Connection:
     def _broken(self, code: int, reason: str) -> None:
         self._close = (code, reason)
         self._over.set()
+
+    def _unknown(self, why: str) -> None:
+        """End the connection of one whose access is over."""
+        self._broken(CloseCode.UNAUTHORIZED, why)
 
     async def _finish(self) -> None:
         """End the subscriptions and answer what is in flight, as long as the peer takes it."""
@@ -129,6 +137,7 @@ class Connection:
             else:
                 result = READS[call.method](self._context, self._principal, call.params)
                 if isinstance(result, bytes) and not self._link.paused:
+                    self._context.access.charge(self._principal, len(result))
                     self._answer(call, result)
                 else:
                     self._start_call(partial(self._read, call, result))
@@ -139,15 +148,18 @@ class Connection:
         try:
             async with self._reads:
                 await self._link.drained()
-                self._answer(call, result if isinstance(result, bytes) else await result)
+                result = result if isinstance(result, bytes) else await result
+                self._context.access.charge(self._principal, len(result))
+                self._answer(call, result)
         except AuditError as error:
             self._fail(call, error)
 
     def _append(self, call: Call, params: AppendParams) -> None:
-        topics = [topic for event in params.events for topic in event.topics]
-        self._context.access.authorise(self._principal, Ask("append", topics))
+        access = self._context.access
+        access.authorise(self._principal, Ask("append", appended_topics(params.events)))
+        events = access.stamp(self._principal, params.events)
         loop = asyncio.get_running_loop()
-        receipts: asyncio.Future[Receipts] = self._context.core.submit(params.events, params.idempotency_key, loop)
+        receipts: asyncio.Future[Receipts] = self._context.core.submit(events, params.idempotency_key, loop)
         # No task: a call that only waits for the disk is worth one callback.
         receipts.add_done_callback(partial(self._appended, call))
 

@@ -19,13 +19,12 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from audit.codec.csvtext import EVENT_COLUMNS, encode_events, encode_rows
 from audit.log.reader import Page
 from audit.model.errors import Forbidden, InvalidParameter
-from audit.model.event import NewEvent
-from audit.model.topic import Topic, to_topic
 from audit.protocol.frames import encode, encode_page
 from audit.protocol.messages import AppendResult, GetParams
+from audit.server import signin
 from audit.server.access import Ask, Principal
 from audit.server.bodies import JSON, LINES, decode_events, posted_kind, read_body
-from audit.server.calls import READS, asked_topics
+from audit.server.calls import READS, appended_topics, asked_topics
 from audit.server.context import ServerContext
 from audit.server.negotiation import accepted
 from audit.server.origin import origin_allowed
@@ -64,6 +63,8 @@ def routes(context: ServerContext) -> list[BaseRoute]:
         Route("/events/stream", Stream(context), methods=["GET"]),
         _route(context, "/events/{id}", GET=("events.get", _get)),
         _route(context, "/topics", GET=("topics.list", _topics)),
+        _route(context, "/tickets", POST=("tickets", signin.ticket)),
+        _route(context, "/session", POST=("session", signin.sign_in), DELETE=("session", signin.sign_out)),
         _route(context, "/backup", GET=("backup", upkeep.backup)),
         _route(context, "/fsck", POST=("fsck", upkeep.fsck)),
     ]
@@ -121,6 +122,7 @@ async def _list(context: ServerContext, principal: Principal, request: Request) 
         cursor=params.cursor,
         filter=params.filter,
     )
+    context.access.charge(principal, sum(map(len, page.slices)))
     headers = {**_NOT_KEPT, "audit-cursor": page.cursor, "vary": "Accept"}
     if page.has_more:
         # Relative to the request's own path, which a proxy may know under another name.
@@ -162,8 +164,8 @@ async def _append(context: ServerContext, principal: Principal, request: Request
     kind = posted_kind(request)
     key = _idempotency_key(request)
     events = decode_events(kind, await read_body(request, context.options.limits.call_bytes))
-    context.access.authorise(principal, Ask("append", _appended_topics(events)))
-    receipts = await context.log.append_many(events, idempotency_key=key)
+    context.access.authorise(principal, Ask("append", appended_topics(events)))
+    receipts = await context.log.append_many(context.access.stamp(principal, events), idempotency_key=key)
     headers = dict(_NOT_KEPT)
     if len(receipts) == 1:
         headers["location"] = f"events/{receipts[0].id}"
@@ -182,17 +184,3 @@ def _idempotency_key(request: Request) -> str | None:
         return values[0].encode("latin-1").decode()
     except UnicodeDecodeError as error:
         raise InvalidParameter("idempotency_key", "the header Idempotency-Key must be valid UTF-8") from error
-
-
-def _appended_topics(events: list[NewEvent]) -> list[Topic]:
-    """Return the topics that events are to be appended to, normalised as they will be found.
-
-    Raises:
-        InvalidParameter: one is malformed.
-    """
-    seen: dict[Topic, Topic] = {}
-    for number, event in enumerate(events):
-        for place, topic in enumerate(event.topics):
-            if topic not in seen:
-                seen[topic] = to_topic(topic, f"events[{number}].topics[{place}]")
-    return list(dict.fromkeys(seen.values()))

@@ -8,6 +8,9 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from audit.server.access.identity import PEER, Peer
+from audit.server.peer import peer_of
+
 __all__ = ["http_protocol"]
 
 
@@ -20,12 +23,14 @@ class _PatientProtocol(HttpToolsProtocol):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self._peer = Peer()
         self._unsent = 0
         self._stalled: asyncio.TimerHandle | None = None
         self._headers: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        self._peer = peer_of(transport)
         # What the kernel takes is buffer enough: so whatever waits here is noticed, and its wait has an end. Not 0, at
         # which TLS of Python and of uvloop pauses with nothing to wait for.
         transport.set_write_buffer_limits(high=1)
@@ -41,6 +46,7 @@ class _PatientProtocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
+        self.scope[PEER] = self._peer  # type: ignore[typeddict-unknown-key]
         self._await_headers()
 
     def on_headers_complete(self) -> None:

@@ -14,6 +14,9 @@ from typing import Any, Final, Protocol
 
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
+from audit.server.access.identity import PEER
+from audit.server.peer import peer_of
+
 __all__ = ["LINK", "Link", "frame_of", "link_protocol"]
 
 LINK: Final = "audit.link"
@@ -174,6 +177,7 @@ class _LinkProtocol(WebSocketsSansIOProtocol):
 
     async def run_asgi(self) -> None:
         self.scope[LINK] = self  # type: ignore[typeddict-unknown-key]
+        self.scope[PEER] = peer_of(self.transport)  # type: ignore[typeddict-unknown-key]
         await super().run_asgi()
         if not self.disconnected:
             # Closing waits for the peer to take what is left, and some never do.

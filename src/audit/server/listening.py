@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import ipaddress
 import os
 import socket
 import stat
@@ -12,7 +13,7 @@ from typing import Final, NamedTuple
 
 from audit.model.errors import InvalidParameter, Unavailable
 
-__all__ = ["Address", "bind", "parse_address", "url_of"]
+__all__ = ["Address", "bind", "is_loopback", "parse_address", "url_of"]
 
 SEND_BUFFER_BYTES: Final = 128 * 1024
 """Of each connection, in the kernel: left alone it grows to 4 MB for a peer that does not read."""
@@ -111,6 +112,14 @@ def _text(address: Address) -> str:
     if address.path is not None:
         return _UNIX + address.path
     return f"[{address.host}]:{address.port}" if ":" in address.host else f"{address.host}:{address.port}"
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether only this machine can reach what listens there."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def url_of(bound: socket.socket, *, scheme: str) -> str:

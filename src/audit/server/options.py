@@ -20,6 +20,7 @@ class ServeOptions:
         allow_origins: Origins of web pages that may connect, beside the server's own, such as `https://status.example`.
         tls_cert: File with the certificate chain, in PEM; None: no TLS.
         tls_key: File with its private key; None: it is in the certificate's file.
+        tls_client_ca: File with the authorities, in PEM, whose certificates say who a client is; None: none do.
         send_timeout_s: A peer whose socket takes nothing for so long is aborted.
         progress_s: How often a subscription to which nothing happens is told how far the log is.
         ping_interval_s: How often a WebSocket is pinged.
@@ -33,6 +34,7 @@ class ServeOptions:
     allow_origins: tuple[str, ...] = ()
     tls_cert: str | os.PathLike[str] | None = None
     tls_key: str | os.PathLike[str] | None = None
+    tls_client_ca: str | os.PathLike[str] | None = None
     send_timeout_s: float = 20.0
     progress_s: float = 10.0
     ping_interval_s: float = 20.0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from http import HTTPStatus
+from math import ceil
 from typing import Final
 
 import msgspec
@@ -50,6 +51,7 @@ class _Body(msgspec.Struct, frozen=True, omit_defaults=True):
     # No default, which would be left out: who reads it should not have to know one.
     retryable: bool
     parameter: str | None = None
+    retry_after_ms: int | None = None
 
 
 class Problem(Exception):
@@ -82,11 +84,17 @@ def problem_of(error: Exception) -> tuple[Response, str]:
         _log.error("a request failed: %s", error, exc_info=error)
     status = STATUSES[code]
     headers = {}
-    if status == HTTPStatus.SERVICE_UNAVAILABLE and told.data.retryable:
+    if told.data.retry_after_ms is not None:
+        # Not the server's load: it is this one who asks too often.
+        status = HTTPStatus.TOO_MANY_REQUESTS
+        headers["retry-after"] = str(ceil(told.data.retry_after_ms / 1000))
+    elif status == HTTPStatus.SERVICE_UNAVAILABLE and told.data.retryable:
         headers["retry-after"] = str(_RETRY_AFTER_S)
     if status == HTTPStatus.UNAUTHORIZED:
         headers["www-authenticate"] = 'Bearer realm="audit"'
-    body = _Body(status.phrase, status, told.message, code, told.data.retryable, told.data.parameter)
+    body = _Body(
+        status.phrase, status, told.message, code, told.data.retryable, told.data.parameter, told.data.retry_after_ms
+    )
     return _response(body, headers), code
 
 

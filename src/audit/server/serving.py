@@ -16,13 +16,14 @@ import uvicorn
 from audit.log.core import LogCore
 from audit.log.verbs import AsyncVerbs
 from audit.model.errors import InvalidParameter, Unavailable
+from audit.model.event import NewEvent
 from audit.protocol.limits import PATH
 from audit.server.access import Access, OpenAccess
 from audit.server.app import build_app
 from audit.server.context import ServerContext, Traffic
 from audit.server.httplink import http_protocol
 from audit.server.link import link_protocol
-from audit.server.listening import bind, parse_address, url_of
+from audit.server.listening import bind, is_loopback, parse_address, url_of
 from audit.server.options import ServeOptions
 
 __all__ = ["Serving"]
@@ -62,6 +63,7 @@ class Serving:
         self._sockets: list[socket.socket] = []
         self._server: _Server | None = None
         self._running: asyncio.Task[None] | None = None
+        self._watching: asyncio.Task[None] | None = None
         self._closing: asyncio.Task[None] | None = None
 
     @property
@@ -69,6 +71,11 @@ class Serving:
         """Where it listens: `http://127.0.0.1:8440`, or `unix:PATH`."""
         scheme = "https" if self._context.options.tls_cert else "http"
         return [url_of(bound, scheme=scheme) for bound in self._sockets]
+
+    @property
+    def _local(self) -> bool:
+        """Whether only this machine can reach it."""
+        return all(address.path is not None or is_loopback(address.host) for address in self._addresses)
 
     @property
     def urls(self) -> list[str]:
@@ -105,6 +112,7 @@ class Serving:
             self._server = _Server(config)
             self._running = asyncio.create_task(self._server.serve(self._sockets))
             await self._started(self._server, self._running)
+            self._watching = asyncio.create_task(self._context.access.run(self._record))
         except BaseException:
             await self.close()
             raise
@@ -142,6 +150,9 @@ class Serving:
                 self._server.stop()
                 await self._running
             await self._context.feeds.close()
+            if self._watching is not None:
+                self._watching.cancel()
+                await asyncio.wait((self._watching,))
         finally:
             for bound in self._sockets:
                 bound.close()
@@ -151,7 +162,7 @@ class Serving:
     def _configuration(self) -> uvicorn.Config:
         options = self._context.options
         config = uvicorn.Config(
-            build_app(self._context),
+            build_app(self._context, local=self._local and not self._context.access.required),
             http=http_protocol(options.handshake_timeout_s, options.send_timeout_s, self._count_aborted),
             ws=link_protocol(options.send_timeout_s, self._count_aborted),
             loop="none",
@@ -168,12 +179,22 @@ class Serving:
             ws_per_message_deflate=False,
             ssl_certfile=options.tls_cert,
             ssl_keyfile=options.tls_key,
+            ssl_ca_certs=options.tls_client_ca,
+            # Who shows none may still show a token.
+            ssl_cert_reqs=ssl.CERT_OPTIONAL if options.tls_client_ca else ssl.CERT_NONE,
         )
         try:
             config.load()
+            if config.ssl is not None:
+                config.ssl.minimum_version = ssl.TLSVersion.TLSv1_2
         except (OSError, ssl.SSLError) as error:
             raise Unavailable(f"can't use the TLS certificate {options.tls_cert}: {error}") from error
         return config
+
+    async def _record(self, events: Sequence[NewEvent]) -> None:
+        """Append events of the log's own."""
+        core = self._context.core
+        await core.submit(events, None, asyncio.get_running_loop(), wait=False, internal=True)
 
     def _count_aborted(self) -> None:
         self._context.traffic.aborted += 1

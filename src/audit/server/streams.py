@@ -17,10 +17,10 @@ from starlette.types import Message, Receive, Scope, Send
 
 from audit.log.tail import Batch, CaughtUp, End, FellBehind, Notice, TailCore
 from audit.log.tails import Tail
-from audit.model.errors import AuditError, InvalidParameter, Overloaded, Unavailable
+from audit.model.errors import AuditError, InvalidParameter, Overloaded, Unauthorized, Unavailable
 from audit.protocol.errors import to_wire
 from audit.protocol.frames import encode
-from audit.server.access import Ask
+from audit.server.access import Ask, Principal
 from audit.server.calls import asked_topics
 from audit.server.context import ServerContext
 from audit.server.negotiation import accepted
@@ -98,20 +98,30 @@ class Stream:
         if resumed and params.seek_end is not None:
             # Only what a browser asks for again can be over before it begins.
             first = await tail.read(_READ_EVENTS, timeout_s=context.options.progress_s)
-        return _Streaming(context, core, tail, first, send)
+        return _Streaming(context, principal, core, tail, first, send)
 
 
 class _Streaming:
     """One stream, from its first byte to its last."""
 
-    def __init__(self, context: ServerContext, core: TailCore, tail: Tail, first: Notice | None, send: Send) -> None:
+    def __init__(  # noqa: PLR0917 - what a stream is made of
+        self,
+        context: ServerContext,
+        principal: Principal,
+        core: TailCore,
+        tail: Tail,
+        first: Notice | None,
+        send: Send,
+    ) -> None:
         self._context = context
+        self._principal = principal
         self._core = core
         self._tail = tail
         self._first = first
         self._send = send
         self._told = ""
         self._left = False
+        self._unauthorized: Unauthorized | None = None
 
     async def run(self, method: str, receive: Receive) -> None:
         """Send until the tail ends, the peer leaves or is aborted, or the server stops."""
@@ -127,10 +137,18 @@ class _Streaming:
                 await self._run(receive)
 
     async def _run(self, receive: Receive) -> None:
+        over = asyncio.Event()
+        forget = self._context.access.follow(self._principal, lambda why: self._lost(over, why))
+        try:
+            await self._send_until(over, receive)
+        finally:
+            forget()
+
+    async def _send_until(self, over: asyncio.Event, receive: Receive) -> None:
         async with asyncio.TaskGroup() as tasks:
             sending = tasks.create_task(self._send_all())
             gone = tasks.create_task(self._gone(receive))
-            stopping = tasks.create_task(self._context.stopping.wait())
+            stopping = tasks.create_task(_either(over, self._context.stopping))
             await asyncio.wait((sending, gone, stopping), return_when=asyncio.FIRST_COMPLETED)
             if not sending.done() and not gone.done():
                 # It ends where it stands, with a cursor to go on from, if the peer takes that.
@@ -139,6 +157,11 @@ class _Streaming:
                 await asyncio.wait((sending, gone), timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
             for task in (sending, gone, stopping):
                 task.cancel()
+
+    def _lost(self, over: asyncio.Event, why: str) -> None:
+        """End the stream of one whose access is over."""
+        self._unauthorized = Unauthorized(why)
+        over.set()
 
     async def _send_all(self) -> None:
         await self._send(_start())
@@ -153,7 +176,10 @@ class _Streaming:
                 await self._end("error", error)
                 return
             if isinstance(notice, End):
-                await self._end("shutdown" if self._context.stopping.is_set() else notice.reason)
+                if self._unauthorized is not None:
+                    await self._end("error", self._unauthorized)
+                else:
+                    await self._end("shutdown" if self._context.stopping.is_set() else notice.reason)
                 return
             await self._tell(notice)
 
@@ -207,6 +233,16 @@ class _Streaming:
             # A body, which nobody asked for.
             pass
         self._left = True
+
+
+async def _either(one: asyncio.Event, other: asyncio.Event) -> None:
+    """Return when either is set."""
+    waiting = [asyncio.create_task(one.wait()), asyncio.create_task(other.wait())]
+    try:
+        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in waiting:
+            task.cancel()
 
 
 def _start(status: HTTPStatus = HTTPStatus.OK) -> Message:

@@ -45,8 +45,14 @@ def test_every_setting_can_be_in_the_file(file: Path, tmp_path: Path) -> None:
         "tls_cert": f'"{tmp_path}/pem"',
         "tls_key": f'"{tmp_path}/pem"',
         "allow_origin": '["https://x"]',
+        "auth": '"tokens"',
+        "tls_client_ca": f'"{tmp_path}/pem"',
+        "trusted_proxies": '["10.0.0.0/8"]',
         "log_format": '"json"',
         "log_level": '"debug"',
+        "roles": '{ uploader = { verbs = ["append"], pinned = true } }',
+        "certificates": '{ "CN=collector" = { role = "uploader", topics = ["node"] } }',
+        "users": '{ root = { role = "admin", topics = ["/"] } }',
     }
     assert set(texts) == set(PLACES)
     file.write_text("".join(f"{name} = {text}\n" for name, text in texts.items()), encoding="utf-8")

@@ -12,6 +12,7 @@ import typer
 
 from audit.app import Audit
 from audit.app.restore import restore_store
+from audit.cli.credentials import token
 from audit.cli.formats.events import default_format
 from audit.cli.formats.rows import print_record
 from audit.cli.options import DataDir, FormatOption, NoUrl, Url, located
@@ -85,7 +86,7 @@ def _served(url: str, to: Path, since: Since | None, advance: Advance) -> Backup
     from audit.client.upkeep import fetch_backup  # noqa: PLC0415 - an extra
 
     done = 0
-    with fetch_backup(url, since) as read, _target(to) as put:
+    with fetch_backup(url, since, token=token()) as read, _target(to) as put:
 
         def copied(count: int) -> bytes:
             nonlocal done

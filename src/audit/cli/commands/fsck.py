@@ -8,6 +8,7 @@ import msgspec
 import typer
 
 from audit.app.fsck import check_store
+from audit.cli.credentials import token
 from audit.cli.failures import ExitCode
 from audit.cli.formats.events import default_format
 from audit.cli.formats.rows import print_rows
@@ -40,7 +41,7 @@ def _served(url: str, advance: Callable[[int, int | None], None]) -> Report:
     """Have the server check its records, as of now."""
     from audit.client.upkeep import fetch_check  # noqa: PLC0415 - an extra
 
-    for told in fetch_check(url):
+    for told in fetch_check(url, token=token()):
         if "findings" in told:
             findings = [Finding(str(one["record"]), str(one["problem"])) for one in told["findings"]]
             return Report(told["events"], told["segments"], findings)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import logging
 import os
 import signal
@@ -14,29 +13,33 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from audit.app import Audit
+from audit.cli.credentials import TOKEN_VARIABLE
+from audit.cli.guarding import access_of
 from audit.cli.options import AcceptClock, DataDir, NoUrl, located
 from audit.cli.settings import Settings, merge, stray_variables
 from audit.cli.terminal import flush, write
 from audit.model.errors import InvalidParameter, Unavailable
 
 if TYPE_CHECKING:
+    from audit.server.access import Access
     from audit.server.options import ServeOptions
 
-__all__ = ["serve"]
+__all__ = ["ConfigFile", "serve"]
+
+ConfigFile = Annotated[
+    Path | None, typer.Option("--config", metavar="FILE", envvar="AUDIT_CONFIG", help="More settings, in TOML.")
+]
 
 _log: Final = logging.getLogger("audit.serve")
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
-_OTHER_VARIABLES: Final = ("AUDIT_URL",)
+_OTHER_VARIABLES: Final = ("AUDIT_URL", TOKEN_VARIABLE)
 """Settings of other commands."""
 
 
 def serve(  # noqa: PLR0917 - each is an option
     ctx: typer.Context,
     data: DataDir = None,
-    config: Annotated[
-        Path | None,
-        typer.Option("--config", metavar="FILE", envvar="AUDIT_CONFIG", help="More settings, in TOML."),
-    ] = None,
+    config: ConfigFile = None,
     listen: Annotated[
         list[str] | None,
         typer.Option(
@@ -67,6 +70,30 @@ def serve(  # noqa: PLR0917 - each is an option
             help="Pages of this origin may connect, too, such as https://status.example; repeat for more.",
         ),
     ] = None,
+    auth: Annotated[
+        str | None,
+        typer.Option(
+            "--auth",
+            metavar="tokens|off",
+            envvar="AUDIT_AUTH",
+            help="tokens: everybody says who they are. off: on this machine alone; so by itself if it has no tokens.",
+        ),
+    ] = None,
+    tls_client_ca: Annotated[
+        str | None,
+        typer.Option(
+            "--tls-client-ca", metavar="FILE", envvar="AUDIT_TLS_CLIENT_CA", help="Who vouches for clients, in PEM."
+        ),
+    ] = None,
+    trusted_proxies: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--trusted-proxy",
+            metavar="NETWORK",
+            envvar="AUDIT_TRUSTED_PROXIES",
+            help="Believe X-Forwarded-For from there, such as 10.0.0.0/8; repeat for more.",
+        ),
+    ] = None,
     log_format: Annotated[
         str | None,
         typer.Option("--log-format", metavar="console|json", envvar="AUDIT_LOG_FORMAT", help="Of the log on stderr."),
@@ -87,6 +114,9 @@ def serve(  # noqa: PLR0917 - each is an option
         "tls_cert": tls_cert,
         "tls_key": tls_key,
         "allow_origin": allow_origin,
+        "auth": auth,
+        "tls_client_ca": tls_client_ca,
+        "trusted_proxies": trusted_proxies,
         "log_format": log_format,
         "log_level": log_level,
     }
@@ -121,7 +151,7 @@ def _start(settings: Settings, named: Mapping[str, str], stray: Iterable[str]) -
     try:
         # Every other command does without them; they are an extra.
         from audit.cli.logs import configure_logs  # noqa: PLC0415
-        from audit.server.listening import parse_address  # noqa: PLC0415
+        from audit.server.listening import is_loopback, parse_address  # noqa: PLC0415
         from audit.server.options import ServeOptions  # noqa: PLC0415
         from audit.server.serving import Serving  # noqa: F401, PLC0415
     except ImportError as error:
@@ -137,17 +167,21 @@ def _start(settings: Settings, named: Mapping[str, str], stray: Iterable[str]) -
     configure_logs(settings.log_format, settings.log_level)
     for name in stray:
         _log.warning("%s is no setting of audit, and has no effect", name)
-    if any(not _is_loopback(host) for host in hosts):
-        clear = "" if settings.tls_cert else ", and everything passes in clear text (--tls-cert)"
-        _log.warning("other machines may reach this server: there is no authentication yet%s", clear)
+    open_to_all = all(is_loopback(host) for host in hosts)
+    access = access_of(settings, named, local=open_to_all)
+    if not open_to_all and not settings.tls_cert:
+        _log.warning("other machines may reach this server, and everything passes in clear text (--tls-cert)")
     options = ServeOptions(
-        allow_origins=tuple(settings.allow_origin), tls_cert=settings.tls_cert, tls_key=settings.tls_key
+        allow_origins=tuple(settings.allow_origin),
+        tls_cert=settings.tls_cert,
+        tls_key=settings.tls_key,
+        tls_client_ca=settings.tls_client_ca,
     )
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        runner.run(_serve(settings, options))
+        runner.run(_serve(settings, options, access))
 
 
-async def _serve(settings: Settings, options: ServeOptions) -> None:
+async def _serve(settings: Settings, options: ServeOptions, access: Access | None) -> None:
     """Serve until a signal comes, then end in order; a second one ends the process at once."""
     loop = asyncio.get_running_loop()
     told = asyncio.Event()
@@ -164,21 +198,17 @@ async def _serve(settings: Settings, options: ServeOptions) -> None:
         loop.add_signal_handler(one, stop, one)
     opening = Audit.open(settings.data or "", create=settings.create, accept_clock=settings.accept_clock)
     async with opening as log:
-        async with log.serve(settings.listen, options=options) as server:
+        async with log.serve(settings.listen, options=options, access=access) as server:
             write("".join([address + "\n" for address in server.addresses]).encode())
             flush()
             info = log.info()
-            _log.info("serving", extra={"urls": server.urls, "store": info.store_id, "events": info.size})
+            # Off: whoever is on this machine may do everything.
+            auth = "off" if access is None else "required"
+            told = {"urls": server.urls, "store": info.store_id, "events": info.size, "auth": auth}
+            _log.info("serving", extra=told)
             await told.wait()
         _log.info("no peer is left; closing the store")
     _log.info("stopped")
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:

@@ -1,0 +1,106 @@
+"""Access as the settings of `audit serve` have it: whether everybody must say who they are, and what they may do."""
+
+from __future__ import annotations
+
+import logging
+import pwd
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from audit.cli.settings import Given, Settings
+from audit.log.clock import SystemClock
+from audit.model.errors import InvalidParameter
+from audit.model.topic import parse_topic
+from audit.server.access import Access
+from audit.server.access.addresses import parse_network
+from audit.server.access.guard import AccessRules, GuardedAccess
+from audit.server.access.rules import ROLES, VERBS, Assigned, Role, role_of
+from audit.server.access.tokenfile import NAME
+
+__all__ = ["access_of", "roles_of"]
+
+_log: Final = logging.getLogger("audit.serve")
+
+
+def access_of(settings: Settings, named: Mapping[str, str], *, local: bool) -> Access | None:
+    """Return what decides on access; None: everybody may do everything.
+
+    Args:
+        settings: Of the server.
+        named: How errors call each of them.
+        local: Whether only this machine can reach it.
+
+    Raises:
+        InvalidParameter: a setting is out of form, or everybody on the network might do everything.
+        Unavailable: the tokens can't be read.
+    """
+    tokens = Path(settings.data or "") / NAME
+    rules = _rules(settings, named)
+    somebody = tokens.exists() or rules.certificates or rules.users
+    chosen = settings.auth or ("off" if local and not somebody else "tokens")
+    if chosen == "off":
+        if not local:
+            problem = "off is for 127.0.0.1, localhost and unix sockets: other machines may reach this server"
+            raise InvalidParameter(named["auth"], problem)
+        return None
+    if not somebody:
+        _log.warning("nobody is known to this server yet: audit token new makes a token")
+    return GuardedAccess(tokens, rules, SystemClock())
+
+
+def _rules(settings: Settings, named: Mapping[str, str]) -> AccessRules:
+    roles = roles_of(settings, named)
+    try:
+        proxies = [parse_network(text) for text in settings.trusted_proxies]
+    except InvalidParameter as error:
+        raise InvalidParameter(named["trusted_proxies"], error.problem) from error
+    return AccessRules(
+        roles=roles,
+        certificates={
+            subject: _assigned(given, roles, f"{named['certificates']}.{subject:.60}")
+            for subject, given in settings.certificates.items()
+        },
+        users={
+            _uid(name, f"{named['users']}.{name:.60}"): _assigned(given, roles, f"{named['users']}.{name:.60}")
+            for name, given in settings.users.items()
+        },
+        trusted_proxies=proxies,
+    )
+
+
+def roles_of(settings: Settings, named: Mapping[str, str]) -> dict[str, Role]:
+    """Return all roles by name: the built-in ones, and those of the settings, which go before them.
+
+    Raises:
+        InvalidParameter: one has a verb that there is not, or a rate that is none.
+    """
+    for name, role in settings.roles.items():
+        place = f"{named['roles']}.{name:.60}"
+        for verb in (*role.verbs, *role.per_second):
+            if verb not in VERBS:
+                raise InvalidParameter(place, f"verbs are {', '.join(VERBS)}, got {verb!r:.40}")
+        rates = [*role.per_second.values(), *([] if role.bytes_per_second is None else [role.bytes_per_second])]
+        if any(rate <= 0 for rate in rates):
+            raise InvalidParameter(place, "a rate must be above 0; leave the verb out to allow none of it")
+    return {**ROLES, **settings.roles}
+
+
+def _assigned(given: Given, roles: Mapping[str, Role], place: str) -> Assigned:
+    try:
+        role_of(given.role, roles)
+    except InvalidParameter as error:
+        raise InvalidParameter(f"{place}.role", error.problem) from error
+    if not given.topics:
+        raise InvalidParameter(f"{place}.topics", 'must name at least one topic; "/" is everything')
+    topics = [parse_topic(text, f"{place}.topics[{number}]") for number, text in enumerate(given.topics)]
+    return Assigned(given.role, tuple(topics))
+
+
+def _uid(name: str, place: str) -> int:
+    if name.isascii() and name.isdigit():
+        return int(name)
+    try:
+        return pwd.getpwnam(name).pw_uid
+    except KeyError as error:
+        raise InvalidParameter(place, "there is no user of this name on this machine") from error

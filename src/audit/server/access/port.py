@@ -1,0 +1,166 @@
+"""The one place that says who is asking and what they may do."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, Final, Literal, NamedTuple, Protocol
+
+from audit.model.event import NewEvent
+from audit.model.topic import Topic
+from audit.server.access.rules import Grant
+
+__all__ = ["ANONYMOUS", "Access", "Ask", "Ended", "OpenAccess", "Principal", "Record", "Verb"]
+
+Verb = Literal["append", "read", "metrics", "prove", "erase", "admin"]
+
+Ended = Callable[[str], None]
+"""Told once that somebody's access is over, and why."""
+
+
+Record = Callable[[Sequence[NewEvent]], Awaitable[object]]
+"""Appends events of the log's own, under `audit/`."""
+
+
+class Principal(NamedTuple):
+    """Who is on the other end.
+
+    Attributes:
+        name: Who, for the log: a token's id, the subject of a certificate or of a JWT.
+        kind: How that is known: `token`, `jwt`, `certificate`, `user` or `anonymous`.
+        role: Name of their role.
+        grant: What they may do.
+        expires_ms: When that ends, in Unix milliseconds; None: not by itself.
+        pinned: Whether what they append is stamped with who they are.
+        address: Where they are, as far as the server knows.
+    """
+
+    name: str
+    kind: str = "anonymous"
+    role: str = ""
+    grant: Grant = Grant()
+    expires_ms: int | None = None
+    pinned: bool = False
+    address: str = ""
+
+
+ANONYMOUS: Final = Principal("anonymous")
+
+
+class Ask(NamedTuple):
+    """What somebody wants to do.
+
+    Attributes:
+        verb: What.
+        topics: On which topics, normalised; `()` is everything.
+        any_of: Whether one of them is enough, as for an event that has several; else it is about all of them.
+    """
+
+    verb: Verb
+    topics: Sequence[Topic]
+    any_of: bool = False
+
+
+class Access(Protocol):
+    """Who may do what. Every connection passes `authenticate`, and every call `authorise`."""
+
+    async def authenticate(self, scope: Mapping[str, Any]) -> Principal:
+        """Return who is asking, by the ASGI scope of the request.
+
+        Raises:
+            Unauthorized: nobody known.
+        """
+        ...
+
+    def authorise(self, principal: Principal, ask: Ask) -> None:
+        """Return if it is allowed. Called on the event loop, for every call: it must be quick.
+
+        Raises:
+            Forbidden: it is not.
+            Unauthorized: not any more.
+            Overloaded: too often; `retry_after_ms` says when it is worth another try.
+        """
+        ...
+
+    def visible(self, principal: Principal) -> Sequence[Topic]:
+        """Return the topics under which somebody may read; `()` among them is everything."""
+        ...
+
+    def stamp(self, principal: Principal, events: Sequence[NewEvent]) -> Sequence[NewEvent]:
+        """Return what is appended when somebody appends these events.
+
+        Raises:
+            Forbidden: they name an actor that they are not.
+        """
+        ...
+
+    def follow(self, principal: Principal, ended: Ended) -> Callable[[], None]:
+        """Have `ended` called, on the event loop, within a second of the end of somebody's access.
+
+        Returns:
+            What is to be called when that is of no interest any more.
+        """
+        ...
+
+    def charge(self, principal: Principal, read_bytes: int) -> None:
+        """Count what somebody has read."""
+        ...
+
+    def ticket(self, principal: Principal) -> str:
+        """Return a secret that stands for somebody once, within `tickets.TICKET_MS`.
+
+        Raises:
+            Overloaded: too many are in use.
+        """
+        ...
+
+    async def run(self, record: Record) -> None:
+        """Keep track of what ends, and record what is to be recorded, until cancelled at the server's end."""
+        ...
+
+    @property
+    def required(self) -> bool:
+        """Whether everybody must say who they are."""
+        ...
+
+
+class OpenAccess:
+    """Everybody may do everything."""
+
+    async def authenticate(self, scope: Mapping[str, Any]) -> Principal:  # noqa: ARG002 - the port's
+        """Return the anonymous principal."""
+        return ANONYMOUS
+
+    def authorise(self, principal: Principal, ask: Ask) -> None:
+        """Allow it."""
+
+    def visible(self, principal: Principal) -> Sequence[Topic]:  # noqa: ARG002 - the port's
+        """Return everything."""
+        return ((),)
+
+    def stamp(self, principal: Principal, events: Sequence[NewEvent]) -> Sequence[NewEvent]:  # noqa: ARG002 - the port's
+        """Return the events as they are."""
+        return events
+
+    def follow(self, principal: Principal, ended: Ended) -> Callable[[], None]:  # noqa: ARG002 - the port's
+        """Do nothing: it does not end."""
+        return _nothing
+
+    def charge(self, principal: Principal, read_bytes: int) -> None:
+        """Do nothing."""
+
+    def ticket(self, principal: Principal) -> str:  # noqa: ARG002 - the port's
+        """Return a secret that nobody will look at, so that a page need not know whether one is needed."""
+        return os.urandom(16).hex()
+
+    async def run(self, record: Record) -> None:
+        """Do nothing."""
+
+    @property
+    def required(self) -> bool:
+        """False."""
+        return False
+
+
+def _nothing() -> None:
+    pass

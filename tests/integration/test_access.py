@@ -1,0 +1,472 @@
+"""Access over real sockets: who gets in, what they may do there, and when that ends."""
+
+import asyncio
+import itertools
+import os
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+from websockets.asyncio.client import connect as websocket
+from websockets.exceptions import ConnectionClosed
+from websockets.typing import Subprotocol
+
+from audit import Audit, NewEvent
+from audit.client import connect
+from audit.log.clock import Clock, SystemClock
+from audit.model.errors import Forbidden, NotFound, Overloaded, Unauthorized
+from audit.model.topic import Topic, parse_topic
+from audit.protocol.errors import from_wire, to_wire
+from audit.server.access.guard import AccessRules, GuardedAccess
+from audit.server.access.rules import ROLES, VERBS, Assigned, Role
+from audit.server.access.tokenfile import add_token, revoke_token
+from audit.server.access.tokens import ID_BYTES, SECRET_BYTES, new_token
+from audit.server.serving import Serving
+from audit.testing import FakeClock, memory_audit
+from tests.docs.documents import ROOT
+from tests.web import JSON, fetch, stream
+
+PAGE: Final = (ROOT / "docs" / "access.md").read_text(encoding="utf-8")
+UPLOADER: Final = Role(verbs=frozenset({"append"}), pinned=True)
+
+
+class Door:
+    """A served log, and the file of its tokens."""
+
+    def __init__(self, log: Audit, server: Serving, path: Path, access: GuardedAccess) -> None:
+        self.log = log
+        self.base = server.addresses[0]
+        self.url = server.urls[0]
+        self.path = path
+        self.access = access
+        self._number = itertools.count()
+
+    def token(self, role: str, *topics: str, expires_ms: int | None = None) -> str:
+        drawn = next(self._number).to_bytes(ID_BYTES, "big") + bytes(range(SECRET_BYTES))
+        text, kept = new_token(
+            drawn,
+            0,
+            role=role,
+            topics=[parse_topic(topic) for topic in topics],
+            roles=self.access._rules.roles,
+            expires_ms=expires_ms,
+        )
+        add_token(self.path, kept)
+        self.access._reread()
+        return text
+
+    def revoke(self, text: str) -> None:
+        revoke_token(self.path, text.split("_")[1], 1)
+
+
+@asynccontextmanager
+async def door(tmp_path: Path, rules: AccessRules | None = None, clock: Clock | None = None) -> AsyncIterator[Door]:
+    path = tmp_path / "tokens.json"
+    access = GuardedAccess(path, rules or AccessRules(), clock or SystemClock())
+    async with memory_audit() as log, log.serve("127.0.0.1:0", access=access) as server:
+        yield Door(log, server, path, access)
+
+
+def bearer(token: str) -> dict[str, str]:
+    return {"authorization": f"Bearer {token}"}
+
+
+# -- the matrix
+
+_TOPICS: Final[dict[str, Topic]] = {
+    "a/b": ("a", "b"),
+    "a/b/c": ("a", "b", "c"),
+    "a": ("a",),
+    "a/x": ("a", "x"),
+    "a/bc": ("a", "bc"),
+}
+
+
+def _roles() -> dict[str, set[str]]:
+    """Return what each role of the page's table may do."""
+    table = PAGE.split("| role |")[1].split("\n\n")[0].splitlines()
+    verbs = re.findall(r"`(\w+)`", table[0])
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in table[2:]]
+    return {row[0].strip("`"): {verb for verb, cell in zip(verbs, row[1:], strict=True) if cell} for row in rows}
+
+
+def _answers() -> dict[str, dict[str, str]]:
+    """Return what each asked-for thing of the page's table answers, by topic."""
+    table = PAGE.split("| asked for |")[1].split("\n\n")[0].splitlines()
+    asked = re.findall(r"`([\w/]+)`", table[0])
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in table[2:]]
+    return {row[0]: dict(zip(asked, row[1:], strict=True)) for row in rows}
+
+
+def test_the_table_of_roles_is_theirs() -> None:
+    assert _roles() == {name: set(role.verbs) for name, role in ROLES.items()}
+    assert set().union(*_roles().values()) == set(VERBS)
+
+
+async def _code(call: Any) -> str:
+    try:
+        await call
+    except Forbidden:
+        return "`forbidden`"
+    except NotFound:
+        return "`not_found`"
+    return "yes"
+
+
+async def _over_rpc(door: Door, log: Any, what: str, topic: Topic, event_id: str) -> str:
+    if what == "append":
+        return await _code(log.append(NewEvent(topics=[topic])))
+    if what == "page":
+        return await _code(log.list(topic))
+    if what == "one event":
+        return await _code(log.get(event_id))
+    if what == "subscription":
+
+        async def first() -> None:
+            async with log.subscribe(topic) as tail:
+                await tail.read(1)
+
+        return await _code(first())
+    return await _topics_of(log, topic)
+
+
+async def _topics_of(log: Any, topic: Topic) -> str:
+    try:
+        page = await log.topics(topic)
+    except Forbidden:
+        return "`forbidden`"
+    below = [row.topic for row in page.topics]
+    return "what leads to `a/b`" if topic == ("a",) and below == [("a", "b")] else "yes"
+
+
+async def _over_http(door: Door, token: str, what: str, topic: Topic, event_id: str) -> str:
+    text = "/".join(topic)
+    headers = bearer(token)
+    if what == "append":
+        body = b'{"topics":[[%s]]}' % ",".join(f'"{part}"' for part in topic).encode()
+        answer = await fetch(door.base, "/v1/events", method="POST", headers=JSON | headers, body=body)
+    elif what == "stream":
+        async with stream(door.base, f"/v1/events/stream?topic={text}", headers=headers) as opened:
+            return "yes" if opened.status == 200 else "`forbidden`" if opened.status == 403 else str(opened.status)
+    else:
+        path = {
+            "page": f"/v1/events?topic={text}",
+            "one event": f"/v1/events/{event_id}",
+            "topics": f"/v1/topics?topic={text}",
+        }[what]
+        answer = await fetch(door.base, path, headers=headers)
+    if answer.status < 400:
+        found = [row["topic"] for row in answer.json.get("topics", [])] if what == "topics" else None
+        return "what leads to `a/b`" if topic == ("a",) and found == [["a", "b"]] else "yes"
+    return f"`{answer.json['code']}`"
+
+
+async def test_every_role_gets_on_every_topic_and_transport_what_the_page_says(tmp_path: Path) -> None:
+    answers = _answers()
+    expected = {
+        "page": answers["page, stream, subscription, append, metrics"],
+        "stream": answers["page, stream, subscription, append, metrics"],
+        "subscription": answers["page, stream, subscription, append, metrics"],
+        "append": answers["page, stream, subscription, append, metrics"],
+        "one event": answers["one event"],
+        "topics": answers["topics below it"],
+    }
+    async with door(tmp_path) as place:
+        ids = {name: (await place.log.append(NewEvent(topics=[topic]))).id for name, topic in _TOPICS.items()}
+        for role, verbs in _roles().items():
+            token = place.token(role, "a/b")
+            async with connect(place.url, token=token) as log:
+                for what, (name, topic) in itertools.product(expected, _TOPICS.items()):
+                    allowed = ("append" if what == "append" else "read") in verbs
+                    wanted = expected[what][name] if allowed else "`forbidden`"
+                    if what != "stream":
+                        found = await _over_rpc(place, log, what, topic, ids[name])
+                        assert found == wanted, (role, what, name, "rpc")
+                    if what != "subscription":
+                        found = await _over_http(place, token, what, topic, ids[name])
+                        assert found == wanted, (role, what, name, "http")
+
+
+async def test_what_is_about_the_whole_log_needs_all_of_it(tmp_path: Path) -> None:
+    async with door(tmp_path) as place:
+        for role, verbs in _roles().items():
+            for topics in (("a/b",), ("/",)):
+                headers = bearer(place.token(role, *topics))
+                for path, verb in (("/v1/backup", "admin"), ("/metrics", "metrics")):
+                    answer = await fetch(place.base, path, headers=headers)
+                    assert (answer.status == 200) == (verb in verbs and topics == ("/",)), (role, topics, path)
+
+
+async def test_an_event_of_several_topics_is_for_who_may_read_one_of_them(tmp_path: Path) -> None:
+    async with door(tmp_path) as place:
+        found = await place.log.append(NewEvent(topics=[("a",), ("b",)]))
+        for topic, status in (("a", 200), ("b", 200), ("c", 404)):
+            answer = await fetch(place.base, f"/v1/events/{found.id}", headers=bearer(place.token("reader", topic)))
+            assert answer.status == status
+        async with connect(place.url, token=place.token("emitter", "a")) as log:
+            with pytest.raises(Forbidden, match="to append b is more"):
+                await log.append(NewEvent(topics=[("a",), ("b",)]))
+
+
+async def test_topics_are_compared_as_they_are_kept(tmp_path: Path) -> None:
+    async with door(tmp_path) as place, connect(place.url, token=place.token("admin", "\u00e9")) as log:
+        await log.append(NewEvent(topics=[("e\u0301",)]))
+        assert len((await log.list(("e\u0301",))).events) == 1
+
+
+async def test_topics_that_lead_to_several_have_the_events_of_those(tmp_path: Path) -> None:
+    async with door(tmp_path) as place:
+        for topic in ("a/b", "a/b", "a/c", "a/d", "e"):
+            await place.log.append(NewEvent(topics=[parse_topic(topic)]))
+        async with connect(place.url, token=place.token("reader", "a/b", "a/c", "no/such")) as log:
+            assert [(row.topic, row.events) for row in (await log.topics()).topics] == [(("a",), 3)]
+            first = await log.topics(("a",), limit=1)
+            assert [(row.topic, row.events) for row in first.topics] == [(("a", "b"), 2)]
+            rest = await log.topics(("a",), limit=1, cursor=first.cursor)
+            assert [(row.topic, row.events) for row in rest.topics] == [(("a", "c"), 1)]
+            assert not rest.has_more
+
+
+# -- the end
+
+
+async def _read_on(tail: Any) -> None:
+    async with asyncio.timeout(30):
+        while True:
+            await tail.read(1)
+
+
+async def test_a_token_that_is_revoked_ends_what_is_open_within_a_second(tmp_path: Path) -> None:
+    async with door(tmp_path) as place:
+        token = place.token("reader", "a")
+        async with (
+            connect(place.url, token=token) as log,
+            log.subscribe(("a",)) as tail,
+            stream(place.base, "/v1/events/stream?topic=a", headers=bearer(token)) as opened,
+        ):
+            await tail.read(1)
+            await asyncio.to_thread(place.revoke, token)
+            # The file is looked at four times a second; on a machine that is not overloaded it takes no longer.
+            with pytest.raises(Unauthorized, match="revoked"):
+                await _read_on(tail)
+            last = None
+            while (message := await opened.message()) is not None:
+                last = message
+            assert last is not None
+            assert (last.kind, last.json["error"]["data"]["code"]) == ("end", "unauthorized")
+        with pytest.raises(Unauthorized, match="revoked"):
+            await connect(place.url, token=token)
+
+
+async def test_a_token_that_expires_ends_what_is_open(tmp_path: Path) -> None:
+    clock = FakeClock()
+    async with door(tmp_path, clock=clock) as place:
+        token = place.token("reader", "a", expires_ms=clock.wall_ms() + 10_000)
+        async with connect(place.url, token=token) as log, log.subscribe(("a",)) as tail:
+            await tail.read(1)
+            clock.advance(9_999)
+            assert (await log.list(("a",))).slices == []
+            clock.advance(1)
+            with pytest.raises(Unauthorized, match="expired"):
+                await _read_on(tail)
+
+
+# -- browsers
+
+
+async def _ticket(place: Door, token: str) -> str:
+    answer = await fetch(place.base, "/v1/tickets", method="POST", headers=bearer(token))
+    assert answer.status == 201
+    return str(answer.json["subprotocol"])
+
+
+async def test_a_ticket_opens_one_websocket_once(tmp_path: Path) -> None:
+    async with door(tmp_path) as place:
+        protocol = await _ticket(place, place.token("reader", "a"))
+        offered = [Subprotocol("audit.v1.json"), Subprotocol(protocol)]
+        async with websocket(place.url, subprotocols=offered) as socket:
+            assert socket.subprotocol == "audit.v1.json"
+            await socket.send('{"jsonrpc":"2.0","id":1,"method":"server.info"}')
+            assert '"auth":"required"' in str(await socket.recv())
+        async with websocket(place.url, subprotocols=offered) as replayed:
+            with pytest.raises(ConnectionClosed) as closed:
+                await replayed.recv()
+            assert closed.value.rcvd is not None
+            assert closed.value.rcvd.code == 4401
+
+
+async def test_a_ticket_ends_with_its_token(tmp_path: Path) -> None:
+    async with door(tmp_path) as place:
+        token = place.token("reader", "a")
+        protocol = await _ticket(place, token)
+        place.revoke(token)
+        place.access._reread()
+        async with websocket(place.url, subprotocols=[Subprotocol("audit.v1.json"), Subprotocol(protocol)]) as socket:
+            with pytest.raises(ConnectionClosed) as closed:
+                await socket.recv()
+            assert closed.value.rcvd is not None
+            assert closed.value.rcvd.code == 4401
+
+
+async def test_a_session_is_a_cookie_that_no_script_reads(tmp_path: Path) -> None:
+    async with door(tmp_path) as place:
+        answer = await fetch(place.base, "/v1/session", method="POST", headers=bearer(place.token("reader", "a")))
+        cookie = answer.headers["set-cookie"]
+        assert "HttpOnly" in cookie
+        assert "SameSite=strict" in cookie
+        assert answer.json["role"] == "reader"
+        headers = {"cookie": cookie.split(";")[0]}
+        assert (await fetch(place.base, "/v1/events?topic=a", headers=headers)).status == 200
+        assert (await fetch(place.base, "/v1/events?topic=b", headers=headers)).status == 403
+        evil = headers | {"origin": "https://evil.example"}
+        assert (await fetch(place.base, "/v1/session", method="DELETE", headers=evil)).status == 403
+        assert (await fetch(place.base, "/v1/session", method="DELETE", headers=headers)).status == 204
+        assert (await fetch(place.base, "/v1/events?topic=a", headers=headers)).status == 401
+
+
+# -- the doors
+
+
+@pytest.mark.parametrize("path", ["/v1/events?token=%s", "/v1/events?access_token=%s", "/v1/events?authorization=%s"])
+async def test_a_token_in_a_url_is_no_token(tmp_path: Path, path: str) -> None:
+    async with door(tmp_path) as place:
+        assert (await fetch(place.base, path % place.token("admin", "/"))).status == 401
+
+
+async def test_nobody_gets_anything(tmp_path: Path) -> None:
+    async with door(tmp_path) as place:
+        for path in ("/v1/events", "/v1/events/x", "/v1/topics", "/v1/events/stream", "/metrics", "/v1/backup"):
+            assert (await fetch(place.base, path)).status == 401, path
+        for path in ("/v1/events", "/v1/tickets", "/v1/session", "/v1/fsck"):
+            assert (await fetch(place.base, path, method="POST", headers=JSON, body=b"[]")).status == 401, path
+        with pytest.raises(Unauthorized, match="say who you are"):
+            await connect(place.url)
+        with pytest.raises(Unauthorized, match="not known here"):
+            await connect(place.url, token="audit_aaaaaaaa_" + "A" * 43)
+        assert place.log.info().size == len((await place.log.list(("audit", "access"))).events)
+
+
+async def test_a_page_that_took_over_the_name_of_this_machine_is_refused(tmp_path: Path) -> None:
+    async with memory_audit() as log, log.serve("127.0.0.1:0") as server:
+        answer = await fetch(server.addresses[0], "/v1/events", headers={"host": "evil.example"})
+        assert answer.status == 421
+        answer = await fetch(server.addresses[0], "/v1/events", headers={"host": "localhost:1"})
+        assert answer.status == 200
+
+
+async def test_wrong_tokens_are_answered_later_each_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with door(tmp_path) as place:
+        delays = [place.access._delay_s("192.0.2.1") for _ in range(12)]
+        assert delays == sorted(delays)
+        assert delays[0] < delays[-1] == 2.0
+        assert place.access._delay_s("192.0.2.2") == delays[0]
+
+
+# -- stamps and rates
+
+
+async def test_who_is_pinned_can_be_nobody_else(tmp_path: Path) -> None:
+    rules = AccessRules(roles=ROLES | {"uploader": UPLOADER})
+    async with door(tmp_path, rules) as place:
+        token = place.token("uploader", "a")
+        name = token.split("_")[1]
+        async with connect(place.url, token=token) as log:
+            receipt = await log.append(NewEvent(topics=[("a",)], context={"ip": "6.6.6.6", "request_id": "r"}))
+            event = await place.log.get(receipt.id)
+            assert event.actor is not None
+            assert (event.actor.type, event.actor.id) == ("token", name)
+            assert event.context == {"ip": "127.0.0.1", "request_id": "r"}
+            forged = NewEvent(topics=[("a",)], actor=type(event.actor)(type="user", id="ada"))
+            with pytest.raises(Forbidden, match=r"events\[0\].actor: must be left out"):
+                await log.append(forged)
+
+
+async def test_what_is_asked_too_often_says_when_to_come_back(tmp_path: Path) -> None:
+    role = Role(verbs=frozenset({"read"}), per_second={"read": 1.0})
+    clock = FakeClock()
+    async with door(tmp_path, AccessRules(roles=ROLES | {"slow": role}), clock) as place:
+        headers = bearer(place.token("slow", "/"))
+        answers = [await fetch(place.base, "/v1/events", headers=headers) for _ in range(3)]
+        assert [answer.status for answer in answers] == [200, 200, 429]
+        assert answers[-1].json["code"] == "overloaded"
+        assert answers[-1].json["retry_after_ms"] == 1_000
+        assert answers[-1].headers["retry-after"] == "1"
+        clock.advance(1_000)
+        assert (await fetch(place.base, "/v1/events", headers=headers)).status == 200
+
+
+async def test_what_is_read_counts_by_its_bytes(tmp_path: Path) -> None:
+    role = Role(verbs=frozenset({"read"}), bytes_per_second=1_000.0)
+    clock = FakeClock()
+    async with door(tmp_path, AccessRules(roles=ROLES | {"small": role}), clock) as place:
+        await place.log.append(NewEvent(topics=[("a",)], data="x" * 10_000))
+        headers = bearer(place.token("small", "/"))
+        assert (await fetch(place.base, "/v1/events", headers=headers)).status == 200
+        refused = await fetch(place.base, "/v1/events", headers=headers)
+        assert refused.status == 429
+        clock.advance(refused.json["retry_after_ms"])
+        assert (await fetch(place.base, "/v1/events", headers=headers)).status == 200
+
+
+# -- users of this machine
+
+
+async def test_a_user_of_this_machine_needs_no_token(tmp_path: Path) -> None:
+    users = {os.getuid(): Assigned("reader", (("a",),))}
+    access = GuardedAccess(tmp_path / "tokens.json", AccessRules(users=users), SystemClock())
+    async with (
+        memory_audit() as log,
+        log.serve(f"unix:{tmp_path}/s", access=access) as server,
+        connect(server.urls[0]) as client,
+    ):
+        assert (await client.list(("a",))).slices == []
+        with pytest.raises(Forbidden):
+            await client.list()
+
+
+# -- who looked
+
+
+async def test_who_looked_is_in_the_log(tmp_path: Path) -> None:
+    async with door(tmp_path) as place:
+        token = place.token("reader", "a")
+        async with connect(place.url, token=token) as log:
+            await log.list(("a",))
+            with pytest.raises(Forbidden):
+                await log.list(("b",))
+        with pytest.raises(Unauthorized):
+            await connect(place.url, token="audit_aaaaaaaa_" + "A" * 43)
+        await place.access._record(
+            lambda events: place.log._core.submit(events, None, asyncio.get_running_loop(), internal=True),
+            everything=True,
+        )
+        events = (await place.log.list(("audit", "access"))).events
+        told = {(event.action, event.outcome, event.actor.id if event.actor else "") for event in events}
+        name = token.split("_")[1]
+        assert told == {
+            ("audit.access.login", "success", name),
+            ("audit.access.login", "denied", "unknown"),
+            ("audit.access.read", "success", name),
+            ("audit.access.read", "denied", name),
+        }
+        assert all(token not in str(event) for event in events)
+
+
+async def test_a_server_that_stops_writes_down_who_looked(tmp_path: Path) -> None:
+    path = tmp_path / "tokens.json"
+    access = GuardedAccess(path, AccessRules(), SystemClock())
+    async with memory_audit() as log:
+        async with log.serve("127.0.0.1:0", access=access) as server:
+            place = Door(log, server, path, access)
+            await fetch(place.base, "/v1/events?topic=a", headers=bearer(place.token("reader", "a")))
+        events = (await log.list(("audit", "access", "read"))).events
+        assert [event.outcome for event in events] == ["success"]
+
+
+def test_overload_keeps_its_time_over_the_wire() -> None:
+    told = from_wire(to_wire(Overloaded("too many calls", retry_after_ms=1_500)))
+    assert isinstance(told, Overloaded)
+    assert told.retry_after_ms == 1_500
