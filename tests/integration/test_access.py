@@ -369,7 +369,7 @@ async def test_wrong_tokens_are_answered_later_each_time(tmp_path: Path, monkeyp
 
 
 async def test_who_is_pinned_can_be_nobody_else(tmp_path: Path) -> None:
-    rules = AccessRules(roles=ROLES | {"uploader": UPLOADER})
+    rules = AccessRules(roles=dict(ROLES) | {"uploader": UPLOADER})
     async with door(tmp_path, rules) as place:
         token = place.token("uploader", "a")
         name = token.split("_")[1]
@@ -387,7 +387,7 @@ async def test_who_is_pinned_can_be_nobody_else(tmp_path: Path) -> None:
 async def test_what_is_asked_too_often_says_when_to_come_back(tmp_path: Path) -> None:
     role = Role(verbs=frozenset({"read"}), per_second={"read": 1.0})
     clock = FakeClock()
-    async with door(tmp_path, AccessRules(roles=ROLES | {"slow": role}), clock) as place:
+    async with door(tmp_path, AccessRules(roles=dict(ROLES) | {"slow": role}), clock) as place:
         headers = bearer(place.token("slow", "/"))
         answers = [await fetch(place.base, "/v1/events", headers=headers) for _ in range(3)]
         assert [answer.status for answer in answers] == [200, 200, 429]
@@ -401,7 +401,7 @@ async def test_what_is_asked_too_often_says_when_to_come_back(tmp_path: Path) ->
 async def test_what_is_read_counts_by_its_bytes(tmp_path: Path) -> None:
     role = Role(verbs=frozenset({"read"}), bytes_per_second=1_000.0)
     clock = FakeClock()
-    async with door(tmp_path, AccessRules(roles=ROLES | {"small": role}), clock) as place:
+    async with door(tmp_path, AccessRules(roles=dict(ROLES) | {"small": role}), clock) as place:
         await place.log.append(NewEvent(topics=[("a",)], data="x" * 10_000))
         headers = bearer(place.token("small", "/"))
         assert (await fetch(place.base, "/v1/events", headers=headers)).status == 200

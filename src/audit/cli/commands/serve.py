@@ -204,8 +204,8 @@ async def _serve(settings: Settings, options: ServeOptions, access: Access | Non
             info = log.info()
             # Off: whoever is on this machine may do everything.
             auth = "off" if access is None else "required"
-            told = {"urls": server.urls, "store": info.store_id, "events": info.size, "auth": auth}
-            _log.info("serving", extra=told)
+            serving = {"urls": server.urls, "store": info.store_id, "events": info.size, "auth": auth}
+            _log.info("serving", extra=serving)
             await told.wait()
         _log.info("no peer is left; closing the store")
     _log.info("stopped")
