@@ -11,14 +11,13 @@ from typing import Any, Final
 
 import anyio
 import msgspec
-from websockets.asyncio.client import ClientConnection
 
 from audit.client.address import Address
 from audit.client.feed import Feed, again
 from audit.client.link import Link, Lost, contents
 from audit.client.news import Connected, Disconnected, News, Resumed
 from audit.client.options import ClientOptions
-from audit.client.socket import open_socket
+from audit.client.socket import Socket, open_socket
 from audit.log.tail import End
 from audit.model.errors import (
     AuditError,
@@ -119,7 +118,7 @@ class RemoteCore:
             # Reached with nothing failed only by a defect: whoever waits must not do so for ever.
             self._fail(AuditError("the client failed"))
 
-    async def _serve(self, socket: ClientConnection, started: asyncio.Future[None]) -> tuple[float | None, AuditError]:
+    async def _serve(self, socket: Socket, started: asyncio.Future[None]) -> tuple[float | None, AuditError]:
         """Use a connection until it is lost; return when it was ready, if ever, and why it was lost."""
         up_at: float | None = None
         link = Link(socket, self._address.shown)
@@ -210,9 +209,13 @@ class RemoteCore:
         """
         trial = _Trial(writes=writes)
         timeout_s = self.options.call_timeout_s
+        limit = asyncio.timeout(timeout_s)
         try:
-            with anyio.move_on_after(timeout_s):
+            async with limit:
                 return contents(await self._try(method, params, trial), kind)
+        except TimeoutError:
+            if not limit.expired():
+                raise
         except (InvalidParameter, Conflict):
             # Of the request itself: had an earlier try been carried out, this one would have been, too.
             raise

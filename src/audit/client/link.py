@@ -12,10 +12,9 @@ from collections.abc import Callable
 from typing import Any, Final
 
 import msgspec
-from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 
-from audit.client.socket import closed_error
+from audit.client.socket import Socket, closed_error
 from audit.model.errors import AuditError, InvalidParameter, ProtocolViolation, TooLarge, Unavailable
 from audit.protocol.client import Answer, ClientSession, Failure, Note
 from audit.protocol.frames import decode_contents
@@ -36,7 +35,7 @@ Done = Callable[[msgspec.Raw | AuditError], None]
 class Link:
     """A connection, in its event loop. `read` and `write` are to be run, each in a task of its own."""
 
-    def __init__(self, socket: ClientConnection, shown: str) -> None:
+    def __init__(self, socket: Socket, shown: str) -> None:
         self._socket = socket
         self._shown = shown
         self._session = ClientSession()
@@ -121,8 +120,9 @@ class Link:
             self._send(self._session.credit(subscription, events))
 
     def _send(self, frame: bytes) -> None:
-        self._outgoing.append(frame)
-        self._more.set()
+        if self._outgoing or not self._socket.send_nowait(frame):
+            self._outgoing.append(frame)
+            self._more.set()
 
     async def write(self) -> None:
         """Send what there is to send, until the connection is lost."""
@@ -131,13 +131,16 @@ class Link:
                 await self._more.wait()
                 self._more.clear()
                 while self._outgoing:
-                    await self._socket.send(self._outgoing.popleft(), text=True)
+                    await self._socket.send(self._outgoing[0], text=True)
+                    # Not before: what is sent meanwhile would overtake it.
+                    self._outgoing.popleft()
         except ConnectionClosed:
             # `read` meets the same, and says why.
             return
 
     async def read(self) -> None:
         """Handle what comes, until the connection is lost; then tell everybody who waits."""
+        self._socket.receiver = self._take
         try:
             while True:
                 self._receive(await self._socket.recv(decode=False))
@@ -150,6 +153,14 @@ class Link:
             )
         finally:
             self._lose()
+
+    def _take(self, frame: bytes) -> bool:
+        """Handle a message in the callback that brought it; False: `read` is to do it, and to close the connection."""
+        try:
+            self._receive(frame)
+        except ProtocolViolation:
+            return False
+        return True
 
     def _receive(self, frame: bytes) -> None:
         message = self._session.receive(frame)

@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import os
 import ssl
+from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any, Final
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidMessage, InvalidProxy, InvalidStatus
+from websockets.frames import Frame, Opcode
+from websockets.protocol import Event, State
 from websockets.typing import Subprotocol
 
 from audit.client.address import Address
@@ -27,7 +30,7 @@ from audit.model.errors import (
 )
 from audit.protocol.limits import PATH, SUBPROTOCOL, CloseCode
 
-__all__ = ["closed_error", "open_socket"]
+__all__ = ["Socket", "closed_error", "open_socket"]
 
 _MAX_FRAME_BYTES: Final = 4 * 1024 * 1024
 """Ours are of 1 MiB at most; a later server may send larger ones."""
@@ -47,7 +50,40 @@ _BY_STATUS: Final[dict[int, type[AuditError]]] = {
 }
 
 
-async def open_socket(address: Address, options: ClientOptions) -> ClientConnection:
+class Socket(ClientConnection):
+    """A WebSocket that hands messages over as they come and sends at once, where it can: a task each costs more.
+
+    What can't be done so goes the usual way: `recv` and `send`, each in a task of its own.
+    """
+
+    receiver: Callable[[bytes], bool] | None = None
+    """Takes a whole message; returns whether it did. From the first that it does not take on, all go to `recv`."""
+
+    def process_event(self, event: Event) -> None:
+        """See websockets: called with each frame, and with the handshake's answer."""
+        if self.receiver is not None and isinstance(event, Frame):
+            if event.opcode is Opcode.TEXT and event.fin and self.receiver(bytes(event.data)):
+                return
+            if event.opcode in {Opcode.TEXT, Opcode.CONT, Opcode.BINARY}:
+                # What comes later must not overtake it.
+                self.receiver = None
+        super().process_event(event)
+
+    def send_nowait(self, message: bytes) -> bool:
+        """Send a text message at once; return whether it could be: the peer takes what it is sent, and is there."""
+        if self.paused or self.protocol.state is not State.OPEN or self.send_in_progress is not None:
+            return False
+        self.protocol.send_text(message)
+        try:
+            self.send_data()
+        except (OSError, RuntimeError) as error:
+            # As websockets does it: whoever reads is told.
+            self.set_connection_exc(error)
+            self.transport.abort()
+        return True
+
+
+async def open_socket(address: Address, options: ClientOptions) -> Socket:
     """Return an open WebSocket that speaks our protocol.
 
     Raises:
@@ -70,6 +106,7 @@ async def open_socket(address: Address, options: ClientOptions) -> ClientConnect
             open_timeout=options.open_timeout_s,
             close_timeout=_CLOSE_TIMEOUT_S,
             max_size=_MAX_FRAME_BYTES,
+            create_connection=Socket,
             **more,
         )
     except (InvalidProxy, ImportError) as error:
@@ -81,6 +118,7 @@ async def open_socket(address: Address, options: ClientOptions) -> ClientConnect
     if socket.subprotocol != SUBPROTOCOL:
         await socket.close()
         raise ProtocolViolation(f"{address.shown} does not speak {SUBPROTOCOL}: is it an audit server, and its /rpc?")
+    assert isinstance(socket, Socket)  # noqa: S101 - `create_connection` made it
     return socket
 
 
