@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 from audit.app.directory import Directory
 from audit.log.clock import Clock, SystemClock
 from audit.log.core import LogCore, StoreInfo
+from audit.log.signing import Signing
 from audit.log.sync import SyncAudit
 from audit.log.verbs import AsyncVerbs
 from audit.model.errors import StoreExists, Unavailable
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["Audit", "Opening"]
 
 _DEFAULTS: Final = StoreOptions()
+_UNSIGNED: Final = Signing()
 
 
 class Audit(AsyncVerbs):
@@ -64,6 +66,7 @@ class Audit(AsyncVerbs):
         create: bool = False,
         accept_clock: bool = False,
         options: StoreOptions = _DEFAULTS,
+        signing: Signing = _UNSIGNED,
         clock: Clock | None = None,
     ) -> Opening:
         """Open a log, with `async with` or `await`.
@@ -73,6 +76,7 @@ class Audit(AsyncVerbs):
             create: Create the store first when the directory holds none.
             accept_clock: Go on though the newest event is more than an hour ahead of the clock.
             options: Sizes of buffers and caches.
+            signing: What checkpoints are signed with, and where else they are kept.
             clock: For tests.
 
         Raises (once awaited):
@@ -80,9 +84,11 @@ class Audit(AsyncVerbs):
             StoreLocked: the store is open already; the message says in which process.
             StoreFormat: written in a format this version does not read.
             StoreCorrupt: a record is damaged or missing.
+            TamperDetected: the store is not what its newest checkpoint says: events are cut off, changed or replaced.
+            ProofInvalid: the checkpoint file has another key's or another log's.
             Unavailable: the disk can't be read.
         """
-        return Opening(path, create=create, accept_clock=accept_clock, options=options, clock=clock)
+        return Opening(path, create=create, accept_clock=accept_clock, options=options, signing=signing, clock=clock)
 
     @classmethod
     def open_sync(
@@ -92,10 +98,13 @@ class Audit(AsyncVerbs):
         create: bool = False,
         accept_clock: bool = False,
         options: StoreOptions = _DEFAULTS,
+        signing: Signing = _UNSIGNED,
         clock: Clock | None = None,
     ) -> SyncAudit:
         """Open a log for plain threads; `close` it, or use `with`. Arguments and errors as of `open`."""
-        return SyncAudit(_open(path, create=create, accept_clock=accept_clock, options=options, clock=clock))
+        return SyncAudit(
+            _open(path, create=create, accept_clock=accept_clock, options=options, signing=signing, clock=clock)
+        )
 
     def serve(
         self,
@@ -134,12 +143,14 @@ class Opening:
         create: bool,
         accept_clock: bool,
         options: StoreOptions,
+        signing: Signing,
         clock: Clock | None,
     ) -> None:
         self._path = path
         self._create = create
         self._accept_clock = accept_clock
         self._options = options
+        self._signing = signing
         self._clock = clock
         self._log: Audit | None = None
 
@@ -173,12 +184,19 @@ class Opening:
             create=self._create,
             accept_clock=self._accept_clock,
             options=self._options,
+            signing=self._signing,
             clock=self._clock,
         )
 
 
 def _open(
-    path: str | os.PathLike[str], *, create: bool, accept_clock: bool, options: StoreOptions, clock: Clock | None
+    path: str | os.PathLike[str],
+    *,
+    create: bool,
+    accept_clock: bool,
+    options: StoreOptions,
+    signing: Signing,
+    clock: Clock | None,
 ) -> LogCore:
     directory = Directory(path, options)
     if create and not directory.log_path.exists():
@@ -188,6 +206,8 @@ def _open(
             # Created by somebody else meanwhile: there is one now, as was asked for.
             if not directory.log_path.exists():
                 raise
-    core = LogCore(directory.open, clock or SystemClock(), directory, options, accept_clock=accept_clock)
+    core = LogCore(
+        directory.open, clock or SystemClock(), directory, options, accept_clock=accept_clock, signing=signing
+    )
     directory.restore_reserve()
     return core

@@ -16,9 +16,9 @@ from audit.codec.backups import BackupHeader, Decoder
 from audit.codec.commits import Commit
 from audit.codec.events import event_value
 from audit.codec.segments import Segment
-from audit.log.backupfile import sync_directory
 from audit.log.core import StoreInfo
 from audit.log.deciding import apply_commit
+from audit.log.durable import sync_directory
 from audit.log.recovery import first_id_of
 from audit.model.errors import (
     AuditError,

@@ -14,6 +14,7 @@ from audit.codec.backups import BACKUP_FORMAT, BackupHeader, Continued, Encoder
 from audit.codec.commits import Commit
 from audit.codec.events import event_index, event_value
 from audit.codec.texts import instant
+from audit.log.by_index import id_at
 from audit.log.recent import Snapshot
 from audit.model.errors import InvalidParameter, StoreCorrupt
 from audit.model.ids import format_id, parse_id
@@ -159,7 +160,7 @@ def _continued(core: LogCore, snapshot: Snapshot, since: Since) -> Continued | N
     if not since.size:
         return None if since.hash is None else Continued(index=0, last_id=None, hash=since.hash)
     if since.last_id is None:
-        found = format_id(_id_at(core, snapshot, since.size - 1))
+        found = format_id(id_at(core.handle, snapshot, since.size - 1))
     else:
         found = format_id(parse_id(since.last_id, "since"))
         value = parse_id(found)
@@ -168,20 +169,3 @@ def _continued(core: LogCore, snapshot: Snapshot, since: Since) -> Continued | N
             problem = f"the log has another event than {found} at index {since.size - 1}: it is not the one backed up"
             raise InvalidParameter("since", problem)
     return Continued(index=since.size, last_id=found, hash=since.hash)
-
-
-def _id_at(core: LogCore, snapshot: Snapshot, index: int) -> int:
-    """Return the id of the event at an index: by halving the ids, as the storage finds events by those alone."""
-    event = snapshot.event_at(index)
-    if event is not None:
-        return event_value(event)
-    low, high = -1, snapshot.last_id
-    while True:
-        middle = (low + high) // 2
-        run = core.handle.read(lambda storage, after=middle: storage.run_after(after))  # type: ignore[misc]
-        if run is None or run.first_index > index:
-            high = middle
-        elif index < run.first_index + len(run.events):
-            return event_value(run.events[index - run.first_index])
-        else:
-            low = event_value(run.events[-1])

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, BinaryIO, Final, NamedTuple
 
 from audit.codec.backups import BackupHeader, Decoder
 from audit.log.backup import Backup, Since
+from audit.log.durable import sync_directory
 from audit.model.errors import InvalidParameter, Unavailable
 
 if TYPE_CHECKING:
@@ -23,7 +24,6 @@ __all__ = [
     "info_of",
     "new_file",
     "save_backup",
-    "sync_directory",
     "whole_backup",
 ]
 
@@ -92,15 +92,6 @@ def _removed_on_error(path: Path) -> Iterator[None]:
     except BaseException:
         path.unlink(missing_ok=True)
         raise
-
-
-def sync_directory(path: Path) -> None:
-    """Make the names in a directory durable."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def save_backup(

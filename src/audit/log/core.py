@@ -6,9 +6,10 @@ import asyncio
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future as ThreadFuture
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from audit.codec.cursors import decode_cursor
+from audit.log.checkpoints import Checkpoints
 from audit.log.clock import Clock
 from audit.log.handle import Handle
 from audit.log.live import LiveMetrics
@@ -16,11 +17,13 @@ from audit.log.measuring import Measuring
 from audit.log.observing import Observers
 from audit.log.open_tails import OpenTails
 from audit.log.prepare import PreparedCall, prepare_call
+from audit.log.proving import Proofs
 from audit.log.queue import Pending, Receipts
 from audit.log.reader import Reader
 from audit.log.recording import Recordings
 from audit.log.room import Room
 from audit.log.sequencer import Sequencer
+from audit.log.signing import Signing
 from audit.log.tail import TailCore, TailRequest, check_tail_limit
 from audit.log.threads import ReaderThreads
 from audit.log.topics import TopicPage, list_topics
@@ -38,6 +41,9 @@ from audit.storage.port import Storage
 __all__ = ["LogCore", "StoreInfo"]
 
 
+_UNSIGNED: Final = Signing()
+
+
 class StoreInfo(NamedTuple):
     """What a log says of itself.
 
@@ -46,12 +52,16 @@ class StoreInfo(NamedTuple):
         size: Events committed.
         first_id: Id of the oldest one; None: there is none.
         last_id: Id of the newest one; None: there is none.
+        origin: The log's name in its checkpoints; None: it is not open.
+        key: The public key that they are signed with; None: the log runs unsigned.
     """
 
     store_id: str
     size: int
     first_id: EventId | None
     last_id: EventId | None
+    origin: str | None = None
+    key: str | None = None
 
 
 class LogCore:
@@ -66,6 +76,7 @@ class LogCore:
         *,
         accept_clock: bool = False,
         seed: int | None = None,
+        signing: Signing = _UNSIGNED,
     ) -> None:
         """Open the storage and begin writing. Blocks.
 
@@ -76,6 +87,7 @@ class LogCore:
             options: Sizes.
             accept_clock: Go on though the newest event is far ahead of the clock.
             seed: Of the ids' random part; for tests.
+            signing: How checkpoints are signed, and where they are kept.
         """
         storage = opener()
         try:
@@ -83,13 +95,22 @@ class LogCore:
             self.handle = Handle(storage, opener)
             self.clock = clock
             self.wakeups = Wakeups()
+            self.checkpoints = Checkpoints(self.meta.store_id, clock, signing)
             self.sequencer = Sequencer(
-                self.handle, self.wakeups, clock, room, options, accept_clock=accept_clock, seed=seed
+                self.handle,
+                self.wakeups,
+                clock,
+                room,
+                options,
+                checkpoints=self.checkpoints,
+                accept_clock=accept_clock,
+                seed=seed,
             )
         except BaseException:
             storage.close()
             raise
         self.reader = Reader(self.handle, lambda: self.sequencer.snapshot, self.meta.store_id, clock)
+        self.proofs = Proofs(self.handle, self.reader, self.sequencer, self.checkpoints)
         self.measuring = Measuring(self.handle, self.reader, self.sequencer, self.meta.store_id)
         self.live_metrics = LiveMetrics(self.measuring, self.reader, self.wakeups)
         self.threads = ReaderThreads()
@@ -174,11 +195,12 @@ class LogCore:
         """Return the log's id, size and ends."""
         self.handle.check()
         snapshot = self.sequencer.snapshot
+        proven = self.checkpoints.origin, self.checkpoints.signer
         if not snapshot.size:
-            return StoreInfo(self.meta.store_id, 0, None, None)
+            return StoreInfo(self.meta.store_id, 0, None, None, *proven)
         first_id = self.sequencer.first_id
         oldest = None if first_id is None else format_id(first_id)
-        return StoreInfo(self.meta.store_id, snapshot.size, oldest, format_id(snapshot.last_id))
+        return StoreInfo(self.meta.store_id, snapshot.size, oldest, format_id(snapshot.last_id), *proven)
 
     def close(self) -> None:
         """Commit or fail every waiting append, end every tail, close the storage. Blocks; may be called twice."""

@@ -20,6 +20,7 @@ from audit.codec.events import event_index, event_value
 from audit.codec.segments import Segment
 from audit.codec.terms import Match
 from audit.log.answers import Answer, answer_all
+from audit.log.checkpoints import Checkpoints
 from audit.log.claims import Filling, Slots, digests_of, known_claim
 from audit.log.clock import Clock, ClockGuard
 from audit.log.deciding import apply_commit, number_events
@@ -37,7 +38,7 @@ from audit.model.ids import MAX_VALUE, RANDOM_BITS, EventId, format_id
 from audit.model.span import Span
 from audit.storage.gather import Gather
 from audit.storage.options import StoreOptions
-from audit.storage.port import Head, KnownClaim, Search, Storage
+from audit.storage.port import Batch, Head, KnownClaim, Search, Storage
 
 __all__ = ["Sequencer"]
 
@@ -57,6 +58,7 @@ class Sequencer:
         room: Room,
         options: StoreOptions,
         *,
+        checkpoints: Checkpoints,
         accept_clock: bool = False,
         seed: int | None = None,
     ) -> None:
@@ -64,6 +66,7 @@ class Sequencer:
 
         Raises:
             StoreCorrupt: a commit of the head is damaged.
+            TamperDetected: the store is not what a checkpoint says.
         """
         self._handle = handle
         self._wakeups = wakeups
@@ -79,7 +82,10 @@ class Sequencer:
         self._head = Segment(0)
         self._claims: dict[bytes, Claim] = {}
         """Idempotency keys of the head, as committed."""
-        self.snapshot = self._load(storage.load(), storage)
+        found = storage.load()
+        self.snapshot = self._load(found, storage)
+        checkpoints.adopt(self.snapshot.tree, storage, found.checkpoint)
+        self._checkpoints = checkpoints
         self.first_id = first_id_of(storage)
         """Id of the oldest event; None while there is none."""
         self._held: deque[Pending] = deque()
@@ -151,14 +157,30 @@ class Sequencer:
                 self._recover(self._fenced_by)
                 continue
             # What waited through a fence comes first, one call at a time, in its old order.
-            taken = [self._held.popleft()] if self._held else self._queue.take()
+            due_in_s = self._checkpoints.due_in_s(self.snapshot.size)
+            taken = [self._held.popleft()] if self._held else self._queue.take(due_in_s)
             taken = [pending for pending in taken if not pending.future.cancelled()]
             if taken:
                 self._commit(taken)
             if not self._queue.waiting:
                 self._tell()
-            if not taken and self._queue.closed and not self._held:
+            over = not taken and self._queue.closed and not self._held
+            due_in_s = self._checkpoints.due_in_s(self.snapshot.size)
+            if due_in_s is not None and (over or not due_in_s) and not self._handle.fenced:
+                self._store_checkpoint()
+            if over:
                 return
+
+    def _store_checkpoint(self) -> None:
+        """Have the store keep a checkpoint of all that it holds."""
+        self._tell()
+        checkpoint = self._checkpoints.covering(self.snapshot.size, lambda: self.snapshot.tree)
+        try:
+            self._handle.writable.append(Batch([], None, [], checkpoint=checkpoint))
+        except Exception as error:  # noqa: BLE001 - as of a commit
+            self._fence(error)
+        else:
+            self._checkpoints.stored(checkpoint)
 
     def _commit(self, taken: list[Pending]) -> None:
         """Decide and write one commit, publish it, answer its callers."""

@@ -21,6 +21,7 @@ from audit.log.topics import TopicPage
 from audit.model.event import Event, NewEvent, Receipt
 from audit.model.query import Filter
 from audit.model.span import Bound
+from audit.proof.answers import Consistency, Inclusion
 
 if TYPE_CHECKING:
     from reactivex import Observable
@@ -150,6 +151,18 @@ class SyncAudit:
     def info(self) -> StoreInfo:
         """Return the store's id, its size, and the ids of its first and last event."""
         return self._core.info()
+
+    def checkpoint(self) -> str:
+        """Return a signed note of the log's size and Merkle root, as they are now. See `Audit.checkpoint`."""
+        return self._core.proofs.checkpoint()
+
+    def inclusion(self, event_id: str) -> Inclusion:
+        """Return the proof that an event is in the log, with a checkpoint that covers it. See `Audit.inclusion`."""
+        return self._core.proofs.inclusion(event_id)
+
+    def consistency(self, from_: int, to: int) -> Consistency:
+        """Return the proof that the log of `to` events begins with that of `from_` events. See `Audit.consistency`."""
+        return self._core.proofs.consistency(from_, to)
 
     def backup(
         self,

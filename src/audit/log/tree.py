@@ -6,7 +6,7 @@ made from a newer tree.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from typing import Final, NamedTuple
 
@@ -16,12 +16,12 @@ from audit.codec.terms import Match
 from audit.model.errors import ProofMalformed, StoreCorrupt
 from audit.model.span import EVERYTHING
 from audit.proof.frontier import Frontier, restore_frontier
-from audit.proof.hashing import HASH_BYTES, fold, join_peaks
+from audit.proof.hashing import EMPTY_ROOT, HASH_BYTES, fold, join_peaks
 from audit.proof.leaves import leaf_hashes
 from audit.proof.tiles import TILE_WIDTH, ReadTile, Tile, TileName
 from audit.storage.port import Head, Search, Storage, TreeHead
 
-__all__ = ["Growth", "grow_tree", "load_tree", "stored_tiles"]
+__all__ = ["Growth", "grow_tree", "load_tree", "stored_tiles", "tree_root"]
 
 _EVERYTHING: Final = Match((), ())
 _UNBOUNDED: Final = 1 << 40
@@ -52,16 +52,23 @@ def grow_tree(tree: Frontier, leaves: Sequence[bytes]) -> Growth:
 
 def _full_head(tree: Frontier) -> TreeHead:
     """Return size and root of all that is in full tiles of leaves."""
-    peaks = []
-    for hashes in tree.partials[1:]:
+    return TreeHead(tree.size - tree.size % TILE_WIDTH, join_peaks(_peaks(tree.partials[1:])))
+
+
+def tree_root(tree: Frontier) -> bytes:
+    """Return the root of a tree, as `Frontier.root` does, hashing only what is new since the last time."""
+    return join_peaks(_peaks(tree.partials)) if tree.size else EMPTY_ROOT
+
+
+def _peaks(rows: Sequence[bytes]) -> Iterator[bytes]:
+    for hashes in rows:
         end = len(hashes)
         width = end // HASH_BYTES
         while width:
             peak = (width & -width) * HASH_BYTES
-            peaks.append(_known_fold(hashes[end - peak : end]))
+            yield _known_fold(hashes[end - peak : end])
             end -= peak
             width &= width - 1
-    return TreeHead(tree.size - tree.size % TILE_WIDTH, join_peaks(peaks))
 
 
 def stored_tiles(storage: Storage) -> ReadTile:

@@ -21,6 +21,7 @@ from audit.log.topics import TopicPage
 from audit.model.event import Event, NewEvent, Receipt
 from audit.model.query import Filter
 from audit.model.span import Bound
+from audit.proof.answers import Consistency, Inclusion
 
 if TYPE_CHECKING:
     from reactivex import Observable
@@ -248,6 +249,32 @@ class AsyncVerbs:
     def info(self) -> StoreInfo:
         """Return the store's id, its size, and the ids of its first and last event."""
         return self._core.info()
+
+    async def checkpoint(self) -> str:
+        """Return a signed note of the log's size and Merkle root, as they are now; three lines, if it runs unsigned.
+
+        Raises:
+            StoreClosed: the log is closed.
+        """
+        return await self._in_thread(self._core.proofs.checkpoint)
+
+    async def inclusion(self, event_id: str) -> Inclusion:
+        """Return the proof that an event is in the log, with a checkpoint that covers it.
+
+        Raises:
+            InvalidParameter: no event id.
+            NotFound: no event has this id.
+            StoreCorrupt: its bytes are not those that were committed.
+        """
+        return await self._in_thread(lambda: self._core.proofs.inclusion(event_id))
+
+    async def consistency(self, from_: int, to: int) -> Consistency:
+        """Return the proof that the log of `to` events begins with the log of `from_` events.
+
+        Raises:
+            InvalidParameter: one is no size that the log has had, or `from_` is the greater.
+        """
+        return await self._in_thread(lambda: self._core.proofs.consistency(from_, to))
 
     async def backup(
         self,

@@ -10,6 +10,7 @@ from audit.codec.segments import Layout
 from audit.log.clock import Clock
 from audit.log.core import LogCore
 from audit.log.room import Room
+from audit.log.signing import Signing
 from audit.log.sync import SyncAudit
 from audit.storage.memory import Disk, MemoryStorage
 from audit.storage.options import StoreOptions
@@ -21,6 +22,7 @@ __all__ = ["STORE_ID", "log_on", "memory_audit", "memory_log"]
 STORE_ID: Final = "01JD8Z5K3V9Q0T7W2X4Y6Z8A1B"
 _DEFAULTS: Final = StoreOptions()
 _LAYOUT: Final = Layout()
+_UNSIGNED: Final = Signing()
 
 
 def log_on(
@@ -31,6 +33,7 @@ def log_on(
     options: StoreOptions = _DEFAULTS,
     accept_clock: bool = False,
     seed: int | None = None,
+    signing: Signing = _UNSIGNED,
 ) -> SyncAudit:
     """Return an open log on the storage that `opener` opens; close it.
 
@@ -41,8 +44,9 @@ def log_on(
         options: Sizes.
         accept_clock: Go on though the newest event is far ahead of the clock.
         seed: Of the ids' random part.
+        signing: How checkpoints are signed, and where they are kept; default: unsigned.
     """
-    return SyncAudit(_core(opener, clock, room, options, accept_clock=accept_clock, seed=seed))
+    return SyncAudit(_core(opener, clock, room, options, accept_clock=accept_clock, seed=seed, signing=signing))
 
 
 def memory_log(
@@ -54,6 +58,7 @@ def memory_log(
     options: StoreOptions = _DEFAULTS,
     accept_clock: bool = False,
     seed: int | None = None,
+    signing: Signing = _UNSIGNED,
 ) -> SyncAudit:
     """Return an open log in memory; close it.
 
@@ -65,8 +70,11 @@ def memory_log(
         options: See there.
         accept_clock: See there.
         seed: See there.
+        signing: See there.
     """
-    return SyncAudit(_core(_opener(disk, layout), clock, room, options, accept_clock=accept_clock, seed=seed))
+    return SyncAudit(
+        _core(_opener(disk, layout), clock, room, options, accept_clock=accept_clock, seed=seed, signing=signing)
+    )
 
 
 def memory_audit(
@@ -78,9 +86,12 @@ def memory_audit(
     options: StoreOptions = _DEFAULTS,
     accept_clock: bool = False,
     seed: int | None = None,
+    signing: Signing = _UNSIGNED,
 ) -> Audit:
     """Return an open log in memory, for an event loop; close it, or use `async with`. Arguments as of `memory_log`."""
-    return Audit(_core(_opener(disk, layout), clock, room, options, accept_clock=accept_clock, seed=seed))
+    return Audit(
+        _core(_opener(disk, layout), clock, room, options, accept_clock=accept_clock, seed=seed, signing=signing)
+    )
 
 
 def _opener(disk: Disk | None, layout: Layout) -> Callable[[], Storage]:
@@ -96,5 +107,8 @@ def _core(
     *,
     accept_clock: bool,
     seed: int | None,
+    signing: Signing,
 ) -> LogCore:
-    return LogCore(opener, clock or FakeClock(), room or Room(), options, accept_clock=accept_clock, seed=seed)
+    return LogCore(
+        opener, clock or FakeClock(), room or Room(), options, accept_clock=accept_clock, seed=seed, signing=signing
+    )
