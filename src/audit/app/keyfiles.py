@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import Final
 
-from audit.log.backupfile import sync_directory
+from audit.log.durable import sync_directory
 from audit.model.errors import InvalidParameter, ProofMalformed, Unavailable
 from audit.proof.keys import ED25519, SEED_BYTES, SigningKey, VerifierKey
 
