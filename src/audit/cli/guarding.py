@@ -8,13 +8,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
+import msgspec
+
 from audit.cli.settings import Given, Settings
-from audit.log.clock import SystemClock
+from audit.log.clock import Clock, SystemClock
 from audit.model.errors import InvalidParameter
 from audit.model.topic import parse_topic
 from audit.server.access import Access
 from audit.server.access.addresses import parse_network
-from audit.server.access.guard import AccessRules, GuardedAccess
+from audit.server.access.guard import AccessRules, GuardedAccess, JwtVerifier
 from audit.server.access.rules import ROLES, VERBS, Assigned, Role, role_of
 from audit.server.access.tokenfile import NAME
 
@@ -37,7 +39,7 @@ def access_of(settings: Settings, named: Mapping[str, str], *, local: bool) -> A
     """
     tokens = Path(settings.data or "") / NAME
     rules = _rules(settings, named)
-    somebody = tokens.exists() or rules.certificates or rules.users
+    somebody = tokens.exists() or rules.certificates or rules.users or settings.jwt
     chosen = settings.auth or ("off" if local and not somebody else "tokens")
     if chosen == "off":
         if not local:
@@ -46,7 +48,22 @@ def access_of(settings: Settings, named: Mapping[str, str], *, local: bool) -> A
         return None
     if not somebody:
         _log.warning("nobody is known to this server yet: audit token new makes a token")
-    return GuardedAccess(tokens, rules, SystemClock())
+    clock = SystemClock()
+    return GuardedAccess(tokens, rules, clock, verify_jwt=_verifier(settings, named, clock))
+
+
+def _verifier(settings: Settings, named: Mapping[str, str], clock: Clock) -> JwtVerifier | None:
+    if settings.jwt is None:
+        return None
+    try:
+        from audit.server.access.jwt import JwtSettings, Provider  # noqa: PLC0415 - an extra
+    except ImportError as error:
+        problem = f"needs more packages: pip install 'audit-store[jwt]' ({error})"
+        raise InvalidParameter(named["jwt"], problem) from error
+    try:
+        return Provider(JwtSettings(**msgspec.structs.asdict(settings.jwt)), clock).verify
+    except InvalidParameter as error:
+        raise InvalidParameter(f"{named['jwt']}.jwks", error.problem) from error
 
 
 def _rules(settings: Settings, named: Mapping[str, str]) -> AccessRules:

@@ -39,6 +39,17 @@ class Given(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     topics: list[str]
 
 
+class Jwt(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """An identity provider; see `audit.server.access.jwt.JwtSettings`, which needs more packages."""
+
+    issuer: str
+    audience: str
+    jwks: str
+    leeway_s: float = 60.0
+    role_claim: str = "audit_role"
+    topics_claim: str = "audit_topics"
+
+
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """What a server is told.
 
@@ -57,6 +68,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         roles: Roles by name, beside the built-in ones: `verbs`, `pinned`, `per_second`, `bytes_per_second`.
         certificates: By subject, such as `CN=collector,O=Example`: `role` and `topics`.
         users: Of this machine, by name or number, through a unix socket: `role` and `topics`.
+        jwt: Whose tokens are believed, beside those of `audit token`.
         log_format: How the server's log is written.
         log_level: What is worth a line of it.
     """
@@ -74,6 +86,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     roles: dict[str, Role] = {}
     certificates: dict[str, Given] = {}
     users: dict[str, Given] = {}
+    jwt: Jwt | None = None
     log_format: LogFormat = "console"
     log_level: LogLevel = "info"
 
