@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import msgspec
 
+from audit.metrics.pace import MAX_EVERY_MS
 from audit.model.event import (
     MAX_CALL_EVENTS,
     MAX_CONTEXT_BYTES,
@@ -65,6 +66,7 @@ _INCLUSIVE: Final = {
     "description": "Which of the two bounds belong to the range. A time is every id of that millisecond."
 }
 _CURSOR: Final = {"description": "Opaque. From a page or notification of the same query; takes the near bound's place."}
+_DURATION: Final = {"pattern": "^[0-9]{1,15}(ms|s|m|h|d|w)$"}
 _NEXT: Final = {"description": "Opaque. Continues right after what it came with."}
 _LIMIT: Final = {"minimum": 1, "maximum": MAX_LIMIT}
 _WORDS: Final = [entry.code for entry in WIRE_CODES]
@@ -110,6 +112,17 @@ _BOUNDS: Final[dict[str, Schema]] = {
     "SubscribeParams.limit": {"minimum": 1, "description": "Events after which the subscription ends; absent: never."},
     "SubscribeParams.credit": {"minimum": 0, "maximum": MAX_CREDIT},
     "CreditNote.events": {"minimum": 0, "maximum": MAX_CREDIT},
+    **{f"{kind}.topic": {**_PARENT, "items": _SEGMENT} for kind in ("MetricQuery", "WatchParams", "MetricEntry")},
+    **{f"{kind}.topics": _UNION for kind in ("MetricQuery", "WatchParams", "MetricEntry")},
+    **{f"{kind}.{bound}": _MS for kind in ("MetricQuery", "WatchParams") for bound in ("seek", "seek_end")},
+    **{
+        f"{kind}.{member}": _DURATION
+        for kind in ("MetricQuery", "WatchParams")
+        for member in ("last", "window", "hop", "lateness")
+    },
+    "WatchParams.every": {"minimum": 0, "maximum": MAX_EVERY_MS},
+    "WatchParams.cursor": _CURSOR,
+    "Window.count": _COUNT,
     "ListResult.events": {"maxItems": MAX_LIMIT},
     "BatchNote.events": {"minItems": 1},
     **{

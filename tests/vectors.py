@@ -22,6 +22,7 @@ _LAST: Final = "the end of the vector"
 _ALPHABET: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _KINDS: Final[dict[str, type | tuple[type, ...]]] = {
     "string": str,
+    "time": str,
     "integer": int,
     "boolean": bool,
     "object": dict,
@@ -239,14 +240,14 @@ class _Player:
             self._credit[name] -= len(params["events"])
             if self._credit[name] < 0:
                 raise Mismatch(f"subscription {name!r} was sent {-self._credit[name]} events more than were granted")
-        if frame["method"] == "events.end":
+        if frame["method"] in {"events.end", "metrics.end"}:
             self._over.add(name)
         # Whether time passes while a vector is played is nothing that it can say.
         if frame["method"] != "events.progress":
             self._notes[name].append(frame)
 
     def _take_result(self, method: str | None, params: dict[str, Json], result: dict[str, Json]) -> None:
-        if method == "events.subscribe":
+        if method in {"events.subscribe", "metrics.subscribe"}:
             self._credit[result["subscription"]] = params.get("credit", _FIRST_CREDIT)
         elif method == "subscription.cancel":
             self._over.add(params["subscription"])
@@ -335,6 +336,7 @@ def _match_mark(mark: str, told: Json, found: Json, place: str, names: Names) ->
         good = found is _ABSENT
     elif mark == "$any":
         good = isinstance(found, _KINDS[told]) and (told == "boolean" or not isinstance(found, bool))
+        good = good and (told != "time" or datetime.fromisoformat(found).utcoffset() == timedelta())
     elif mark == "$capture":
         good = isinstance(found, str)
         names.captured[told] = found

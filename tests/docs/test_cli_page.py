@@ -17,21 +17,24 @@ def _commands() -> dict[str, Any]:
     return {"": program, **program.commands}
 
 
+def _options() -> set[str]:
+    below = [one for command in _commands().values() for one in getattr(command, "commands", {}).values()]
+    return {
+        name
+        for command in [*_commands().values(), *below]
+        for option in command.params
+        for name in [*option.opts, *option.secondary_opts]
+    }
+
+
 def test_every_command_is_described_and_no_other() -> None:
     table = _PAGE.split("| command | what it does |")[1].split("\n\n")[0]
     assert set(re.findall(r"^\| `(\w+)", table, re.MULTILINE)) == set(_commands()) - {""}
 
 
 def test_every_option_named_exists() -> None:
-    known = {
-        name
-        for one in _commands().values()
-        for command in [one, *getattr(one, "commands", {}).values()]
-        for option in command.params
-        for name in [*option.opts, *option.secondary_opts]
-    }
     named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", _PAGE))
-    assert named - {"--help"} <= known
+    assert named - {"--help"} <= _options()
 
 
 def test_exit_codes_are_those_of_the_program() -> None:

@@ -84,12 +84,15 @@ def test_every_method_is_described() -> None:
         "topics.list",
         "events.subscribe",
         "subscription.cancel",
+        "metrics.list",
+        "metrics.get",
+        "metrics.subscribe",
     ]
     assert set(re.findall(r"^### `(.+)`$", _section("Requests"), re.MULTILINE)) == set(METHODS)
 
 
 def test_every_notification_is_described() -> None:
-    assert set(re.findall(r"^\| `(events\..+?)` \|", _section("Notifications"), re.MULTILINE)) == set(
+    assert set(re.findall(r"^\| `((?:events|metrics)\..+?)` \|", _section("Notifications"), re.MULTILINE)) == set(
         SERVER_NOTIFICATIONS
     )
     for name in CLIENT_NOTIFICATIONS:
@@ -180,8 +183,9 @@ def test_schemas_refuse_what_a_server_refuses() -> None:
             error = answer.get("error", {}).get("data", {})
             if error and error["code"] not in _UNSEEN and validator("ClientFrame").is_valid(_filled(sent)):
                 passed.add(error["parameter"] if isinstance(error["parameter"], str) else "data")
-    # Sums, bytes that are not characters, depth, the form of times and ids, topics of the log's own, two that exclude.
+    # Sums, bytes that are not characters, depth, the form of times and ids, topics of the log's own, two that exclude
+    # each other or need each other, how many windows there are.
     assert passed == {
         *["events", "events[0]", "data", "events[0].topics[0]", "events[0].topics[0][0]", "events[0].occurred_at"],
-        *["seek", "seek_end", "topics", "idempotency_key"],
+        *["seek", "seek_end", "topics", "idempotency_key", "measure", "field", "window"],
     }

@@ -50,6 +50,10 @@ class Relay:
     def url(self) -> str:
         return f"ws://127.0.0.1:{self.port}"
 
+    def lead_to(self, upstream: str) -> None:
+        """Have connections from now on end at another server."""
+        self._upstream = upstream
+
     def cut(self) -> None:
         """Cut every connection."""
         for end in self._open:

@@ -137,8 +137,10 @@ _OPTIONS: Final = {
         *("topic", "seek", "seek_end", "inclusive", "order", "limit", "cursor"),
         *("actor", "action", "outcome", "target", "request_id"),
         *("context", "occurred_at", "idempotency_key"),
+        *("field", "per", "open", "close", "up", "down", "planned", "by", "last", "window", "hop", "group_by", "time"),
+        *("lateness", "every"),
     )
-} | {"topics": "--topic", "targets": "--target", "data": "--event-data"}
+} | {"topics": "--topic", "targets": "--target", "data": "--event-data", "quantiles": "--quantile"}
 
 
 def located(data: Path | None) -> Path:

@@ -23,6 +23,7 @@ from audit.cli.commands import (
     init,
     key,
     listing,
+    metrics,
     serve,
     tail,
     token,
@@ -74,6 +75,7 @@ def build() -> typer.Typer:
         app.command(name)(command)
     app.add_typer(key.key, name="key")
     app.add_typer(token.build(), name="token")
+    app.add_typer(metrics.metrics, name="metrics")
     return app
 
 

@@ -2,9 +2,11 @@
 
 from audit.client.backoff import Backoff
 from audit.client.connecting import Connecting, connect
+from audit.client.metrics import RemoteMetric, RemoteMetrics
 from audit.client.news import Connected, Disconnected, News, Resumed
 from audit.client.remote import RemoteAudit
 from audit.client.sync import SyncRemoteAudit, SyncRemoteTail, connect_sync
+from audit.client.syncmetrics import SyncRemoteMetric, SyncRemoteMetrics
 from audit.client.tail import RemoteTail
 
 __all__ = [
@@ -14,9 +16,13 @@ __all__ = [
     "Disconnected",
     "News",
     "RemoteAudit",
+    "RemoteMetric",
+    "RemoteMetrics",
     "RemoteTail",
     "Resumed",
     "SyncRemoteAudit",
+    "SyncRemoteMetric",
+    "SyncRemoteMetrics",
     "SyncRemoteTail",
     "connect",
     "connect_sync",

@@ -15,6 +15,7 @@ import msgspec
 from audit.client.address import Address
 from audit.client.feed import Feed, again
 from audit.client.link import Link, Lost, contents
+from audit.client.metricfeed import MetricFeed
 from audit.client.news import Connected, Disconnected, News, Resumed
 from audit.client.options import ClientOptions
 from audit.client.socket import Socket, open_socket
@@ -32,7 +33,9 @@ from audit.protocol.client import Note
 from audit.protocol.errors import from_wire
 from audit.protocol.messages import CancelParams, EndNote, InfoParams, InfoResult, SubscribeResult
 
-__all__ = ["RemoteCore"]
+__all__ = ["AnyFeed", "RemoteCore"]
+
+AnyFeed = Feed | MetricFeed
 
 _CLOSED: Final = "the client is closed"
 
@@ -46,7 +49,7 @@ class RemoteCore:
         self._link: Link | None = None
         self._changed = asyncio.Event()
         self._failure: AuditError | None = None
-        self._feeds: dict[Feed, _Place] = {}
+        self._feeds: dict[AnyFeed, _Place] = {}
         self._info: InfoResult | None = None
         self._task: asyncio.Task[None] | None = None
 
@@ -260,27 +263,27 @@ class RemoteCore:
 
     # --- feeds
 
-    def add(self, feed: Feed) -> None:
+    def add(self, feed: AnyFeed) -> None:
         """Subscribe a feed, now or when there is a connection, and keep it so until it is over."""
         if self._failure is not None:
             raise again(self._failure)
         self._feeds[feed] = _Place()
         self._subscribe(feed)
 
-    def drop(self, feed: Feed) -> None:
+    def drop(self, feed: AnyFeed) -> None:
         """Forget a feed, and have the server do so; nothing more comes of it."""
         feed.close()
         place = self._feeds.pop(feed, None)
         if place is not None and (left := place.leave()) is not None:
             self._cancel(*left)
 
-    def refill(self, feed: Feed) -> None:
+    def refill(self, feed: AnyFeed) -> None:
         """Let the server send what the feed's reader has made room for."""
         place = self._feeds.get(feed)
         if place is not None and place.link is not None and (events := feed.grant()):
             place.link.grant(place.name, events)
 
-    def _subscribe(self, feed: Feed) -> None:
+    def _subscribe(self, feed: AnyFeed) -> None:
         place = self._feeds.get(feed)
         link = self._link
         if place is None or link is None:
@@ -294,9 +297,9 @@ class RemoteCore:
         def done(outcome: msgspec.Raw | AuditError) -> None:
             self._subscribed(feed, link, outcome)
 
-        link.request("events.subscribe", params, done)
+        link.request(feed.method, params, done)
 
-    def _subscribed(self, feed: Feed, link: Link, outcome: msgspec.Raw | AuditError) -> None:
+    def _subscribed(self, feed: AnyFeed, link: Link, outcome: msgspec.Raw | AuditError) -> None:
         place = self._feeds.get(feed)
         if isinstance(outcome, AuditError):
             # A connection that was lost is followed by another one, on which all feeds are subscribed.
@@ -310,11 +313,11 @@ class RemoteCore:
         place.link, place.name = link, name
         link.route(name, lambda note: self._note(feed, note))
         if feed.started:
-            self._tell(Resumed(_topics(feed), feed.resume_at))
+            self._tell(Resumed(feed.topics, feed.resume_at))
         feed.started = True
         self.refill(feed)
 
-    def _note(self, feed: Feed, note: Note) -> None:
+    def _note(self, feed: AnyFeed, note: Note) -> None:
         place = self._feeds.get(feed)
         if place is None:
             return
@@ -336,7 +339,7 @@ class RemoteCore:
         else:
             self._trouble(feed, place, Unavailable(f"the server ended a subscription: {end.reason}"))
 
-    def _trouble(self, feed: Feed, place: _Place, error: AuditError) -> None:
+    def _trouble(self, feed: AnyFeed, place: _Place, error: AuditError) -> None:
         """Try a feed again later, if there is a point."""
         loop = asyncio.get_running_loop()
         delay_s = self.options.backoff.delay_s(place.failures)
@@ -394,8 +397,3 @@ class _Place:
             self.timer = None
         left, self.link = self.link, None
         return None if left is None else (left, self.name)
-
-
-def _topics(feed: Feed) -> tuple[tuple[str, ...], ...]:
-    params = feed.query.params
-    return tuple([tuple(topic) for topic in params.topics or [params.topic]])

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
@@ -19,6 +19,7 @@ from audit.codec.events import event_index, event_value
 from audit.log.tail import Batch, CaughtUp, End, FellBehind, Notice
 from audit.model.errors import AuditError
 from audit.model.event import Event
+from audit.model.topic import Topic
 from audit.protocol.client import CreditWindow, Note, SliceBatch
 from audit.protocol.messages import CaughtUpNote, FellBehindNote, SubscribeParams
 
@@ -48,6 +49,8 @@ class _Progress:
 
 class Feed:
     """What a client holds of one subscription. For one reader at a time."""
+
+    method: Final = "events.subscribe"
 
     def __init__(self, query: FeedQuery, window: int) -> None:
         self.query = query
@@ -81,6 +84,12 @@ class Feed:
     def cursor_after(self, event: bytes) -> str:
         """Return the cursor right after one stored event."""
         return encode_cursor(self.query.digest, Position(event_index(event), event_value(event)))
+
+    @property
+    def topics(self) -> tuple[Topic, ...]:
+        """What is asked for: a topic, or a union of them."""
+        params = self.query.params
+        return tuple([tuple(topic) for topic in params.topics or [params.topic]])
 
     @property
     def is_over(self) -> bool:

@@ -12,6 +12,7 @@ import msgspec
 
 from audit.client.core import RemoteCore
 from audit.client.feed import Feed, FeedQuery
+from audit.client.metrics import RemoteMetrics
 from audit.client.tail import RemoteTail
 from audit.codec.cursors import Position, decode_cursor, encode_cursor, query_digest
 from audit.codec.events import decode_event
@@ -53,6 +54,8 @@ class RemoteAudit:
 
     def __init__(self, core: RemoteCore) -> None:
         self._core = core
+        self.metrics = RemoteMetrics(core)
+        """Metrics: `list`, `get`, `subscribe`."""
 
     async def __aenter__(self) -> Self:
         return self

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import ssl as tls
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from types import TracebackType
-from typing import Final, Self, TypeVar
+from typing import Final, Self
 
 import anyio
-from anyio.from_thread import BlockingPortal, start_blocking_portal
+from anyio.from_thread import start_blocking_portal
 
 from audit.client.backoff import Backoff
 from audit.client.connecting import connect
+from audit.client.loopthread import LoopThread
 from audit.client.news import Hook
 from audit.client.remote import RemoteAudit
+from audit.client.syncmetrics import SyncRemoteMetrics
 from audit.client.tail import RemoteTail
 from audit.log.core import StoreInfo
 from audit.log.reader import Page
@@ -30,8 +32,6 @@ from audit.protocol.messages import InfoResult
 __all__ = ["SyncRemoteAudit", "SyncRemoteTail", "connect_sync"]
 
 _BACKOFF: Final = Backoff()
-
-T = TypeVar("T")
 
 
 def connect_sync(
@@ -64,7 +64,7 @@ def connect_sync(
         backoff=backoff,
     )
     with ExitStack() as stack:
-        loop = _Loop(stack.enter_context(start_blocking_portal(name="audit-client")))
+        loop = LoopThread(stack.enter_context(start_blocking_portal(name="audit-client")))
 
         async def opened() -> RemoteAudit:
             return await connecting
@@ -73,37 +73,10 @@ def connect_sync(
         return SyncRemoteAudit(log, loop, stack.pop_all())
 
 
-class _Loop:
-    """The event loop in its thread."""
-
-    def __init__(self, portal: BlockingPortal) -> None:
-        self._portal = portal
-
-    def run(self, work: Callable[[], Awaitable[T]]) -> T:
-        """Return what `work` returns, in the loop; interrupted, it is cancelled there."""
-        try:
-            future = self._portal.start_task_soon(work)
-        except RuntimeError as error:
-            raise StoreClosed("the client is closed") from error
-        try:
-            return future.result()
-        except BaseException:
-            future.cancel()
-            raise
-
-    def do(self, work: Callable[[], T]) -> T:
-        """Return what `work`, which waits for nothing, returns in the loop."""
-
-        async def done() -> T:
-            return work()
-
-        return self.run(done)
-
-
 class SyncRemoteAudit:
     """A log elsewhere with blocking verbs. Arguments and errors are those of `RemoteAudit`. Threads may share one."""
 
-    def __init__(self, log: RemoteAudit, loop: _Loop, stack: ExitStack) -> None:
+    def __init__(self, log: RemoteAudit, loop: LoopThread, stack: ExitStack) -> None:
         self._log = log
         self._loop = loop
         self._stack = stack
@@ -115,6 +88,11 @@ class SyncRemoteAudit:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    @property
+    def metrics(self) -> SyncRemoteMetrics:
+        """Metrics: `list`, `get`, `subscribe`."""
+        return SyncRemoteMetrics(self._log.metrics, self._loop)
 
     def append(self, event: NewEvent) -> Receipt:
         """Append one event; it is durable, and visible to readers, when this returns. See `RemoteAudit.append`."""
@@ -216,7 +194,7 @@ class SyncRemoteAudit:
 class SyncRemoteTail:
     """A tail in a thread: an iterator of events, or of notices by `read`. For one thread at a time."""
 
-    def __init__(self, tail: RemoteTail, loop: _Loop) -> None:
+    def __init__(self, tail: RemoteTail, loop: LoopThread) -> None:
         self._tail = tail
         self._loop = loop
         self._batch: Batch | None = None

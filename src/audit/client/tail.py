@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import weakref
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from types import TracebackType
 from typing import Final, Self
 
@@ -13,6 +11,7 @@ import anyio
 
 from audit.client.core import RemoteCore
 from audit.client.feed import Feed
+from audit.client.waiting import Waiting
 from audit.log.tail import BATCH_EVENTS, End, Notice
 from audit.model.errors import InvalidParameter, Unavailable
 from audit.model.event import Event
@@ -31,10 +30,7 @@ class RemoteTail:
     def __init__(self, core: RemoteCore, feed: Feed) -> None:
         self._core = core
         self._feed = feed
-        self._waiter: asyncio.Future[None] | None = None
-        feed.on_change = _waker(self)
-        self._finalizer = weakref.finalize(self, _dropped, asyncio.get_running_loop(), core, feed)
-        self._finalizer.atexit = False
+        self._waiting = Waiting(self, core, feed)
 
     async def __aenter__(self) -> Self:
         await self.settle()
@@ -57,7 +53,7 @@ class RemoteTail:
             return
         with anyio.move_on_after(self._core.options.call_timeout_s):
             while feed.cursor is None and not feed.is_over:
-                await self._wait()
+                await self._waiting.wait()
         if feed.cursor is None:
             # Raises what it ended with, if it has ended.
             feed.take(1)
@@ -121,44 +117,13 @@ class RemoteTail:
             if notice is not None:
                 self._core.refill(feed)
                 return notice
-            await self._wait()
-
-    async def _wait(self) -> None:
-        waiter = self._waiter = asyncio.get_running_loop().create_future()
-        try:
-            await waiter
-        finally:
-            self._waiter = None
-
-    def wake(self) -> None:
-        """Let who waits look again."""
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
+            await self._waiting.wait()
 
     def close(self) -> None:
         """End the tail; a `read` in progress returns `End` with reason `cancelled`."""
-        self._finalizer.detach()
-        self._core.drop(self._feed)
+        self._waiting.close()
 
 
 def _check_max_events(max_events: object) -> None:
     if not isinstance(max_events, int) or not 1 <= max_events <= BATCH_EVENTS:
         raise InvalidParameter("max_events", f"must be 1-{BATCH_EVENTS}, got {max_events!r:.40}")
-
-
-def _waker(tail: RemoteTail) -> Callable[[], None]:
-    # The client holds the feed for as long as it is subscribed; were it to hold the tail, nobody could drop one.
-    held = weakref.ref(tail)
-
-    def wake() -> None:
-        found = held()
-        if found is not None:
-            found.wake()
-
-    return wake
-
-
-def _dropped(loop: asyncio.AbstractEventLoop, core: RemoteCore, feed: Feed) -> None:
-    # Collected in whatever thread; a closed loop has nothing left to free.
-    with contextlib.suppress(RuntimeError):
-        loop.call_soon_threadsafe(core.drop, feed)

@@ -17,16 +17,16 @@ from audit.log.tail import End, EndReason
 from audit.log.wakeups import Sleeper, Wakeups
 from audit.metrics.changes import change_between, change_since, due_ms
 from audit.metrics.frames import frame_of
+from audit.metrics.pace import check_every
 from audit.metrics.panes import Panes
 from audit.metrics.plan import Plan
 from audit.metrics.query import MetricResult, MetricUpdate
-from audit.model.errors import InvalidParameter, TooLarge
+from audit.model.errors import TooLarge
 from audit.model.ids import MAX_VALUE, RANDOM_BITS
 from audit.model.span import Span
 
-__all__ = ["MAX_EVERY_MS", "Follower", "Known", "LiveMetrics", "LiveState"]
+__all__ = ["Follower", "Known", "LiveMetrics", "LiveState"]
 
-MAX_EVERY_MS: Final = 86_400_000
 _FRESH_MS: Final = 20
 """An answer that is no older is told again while nothing is committed, so that many followers cost one computation."""
 _FEW: Final = 2_000
@@ -147,14 +147,13 @@ class LiveMetrics:
             InvalidParameter: `every` is out of bounds.
             CursorInvalid: the cursor is damaged, or of another store or query.
         """
-        if not isinstance(every, int) or isinstance(every, bool) or not 0 <= every <= MAX_EVERY_MS:
-            raise InvalidParameter("every", f"must be 0-{MAX_EVERY_MS} milliseconds, got {every!r:.40}")
+        every_ms = check_every(every)
         start = None if cursor is None else decode_cursor(cursor, self._measuring.digest(plan))
         with self._lock:
             state = self._states.get(plan.digest)
             if state is None:
                 state = self._states[plan.digest] = LiveState(plan, self._measuring)
-        return Follower(state, self._measuring, self._reader, self._wakeups, every, start)
+        return Follower(state, self._measuring, self._reader, self._wakeups, every_ms, start)
 
 
 class Follower:

@@ -24,11 +24,14 @@ __all__ = [
     "encode_batch",
     "encode_end",
     "encode_failure",
+    "encode_metric",
     "encode_note",
     "encode_page",
     "encode_request",
     "encode_result",
     "find_id",
+    "metric_head",
+    "metric_tail",
     "request_id",
 ]
 
@@ -215,6 +218,25 @@ def encode_note(method: str, subscription: str, cursor: str) -> bytes:
     )  # fmt: skip
 
 
-def encode_end(note: EndNote) -> bytes:
+def metric_head(cursor: str, as_of: bytes, total: bytes) -> bytes:
+    """Return a metric's notification from after its subscription's name up to its windows; parts are JSON already."""
+    return b'","cursor":"' + cursor.encode() + b'","as_of":' + as_of + b',"total":' + total
+
+
+def metric_tail(windows: Sequence[bytes], *, since: bytes | None, whole: bool) -> bytes:
+    """Return the rest of it: what becomes of windows told before, and the windows."""
+    left = (b',"all":true' if whole else b"") + (b"" if since is None else b',"since":' + since)
+    return left + b',"windows":[' + b",".join(windows) + b"]}}"
+
+
+def encode_metric(method: str, subscription: str, tail: bytes) -> bytes:
+    """Return `metrics.snapshot` or `metrics.update`."""
+    return (
+        b'{"jsonrpc":"2.0","method":"' + method.encode() + b'","params":{"subscription":"' + subscription.encode()
+        + tail
+    )  # fmt: skip
+
+
+def encode_end(method: str, note: EndNote) -> bytes:
     """Return the notification that a subscription is over."""
-    return b'{"jsonrpc":"2.0","method":"events.end","params":' + encode(note) + b"}"
+    return b'{"jsonrpc":"2.0","method":"' + method.encode() + b'","params":' + encode(note) + b"}"

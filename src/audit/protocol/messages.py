@@ -6,10 +6,13 @@ from stored bytes and never encoded again.
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any, Final, Literal, NamedTuple
 
 import msgspec
 
+from audit.metrics.pace import DEFAULT_EVERY_MS
+from audit.metrics.query import AsOf, Metric, MetricQuery, MetricResult, MetricValue, Window
 from audit.model.event import Event, NewEvent, Receipt
 from audit.model.query import Filter
 from audit.protocol.limits import DEFAULT_CREDIT, Limits
@@ -33,14 +36,20 @@ __all__ = [
     "ListParams",
     "ListResult",
     "Method",
+    "MetricEntry",
+    "MetricsParams",
+    "MetricsResult",
     "NoResult",
     "ProgressNote",
+    "SnapshotNote",
     "StoreResult",
     "SubscribeParams",
     "SubscribeResult",
     "TopicResult",
     "TopicsParams",
     "TopicsResult",
+    "UpdateNote",
+    "WatchParams",
     "WireError",
     "WireErrorData",
 ]
@@ -178,6 +187,32 @@ class TopicsResult(_Result, frozen=True):
     has_more: bool
 
 
+class MetricsParams(_Message, frozen=True):
+    """No parameters."""
+
+
+class MetricEntry(Metric, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=False):
+    """A metric that is registered; a later server may say more of it."""
+
+
+class MetricsResult(_Result, frozen=True):
+    """The metrics that are registered, by name."""
+
+    metrics: list[MetricEntry]
+
+
+class WatchParams(MetricQuery, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+    """A metric to be kept up with: the parameters of `metrics.get`, and how.
+
+    Attributes:
+        cursor: Of the last notification of the same query, on whatever connection.
+        every: Milliseconds between two updates at least; 0: one for each commit.
+    """
+
+    cursor: str | None = None
+    every: int = DEFAULT_EVERY_MS
+
+
 class CreditNote(_Message, frozen=True):
     """So many more events may be sent."""
 
@@ -212,6 +247,33 @@ class ProgressNote(_Result, frozen=True):
 
     subscription: str
     cursor: str
+
+
+class SnapshotNote(_Result, frozen=True):
+    """A whole result: what was known of this subscription's metric before is void."""
+
+    subscription: str
+    cursor: str
+    as_of: AsOf
+    total: MetricValue
+    windows: list[Window]
+
+
+class UpdateNote(_Result, frozen=True):
+    """What has changed: a window replaces the one with its start and group.
+
+    Attributes:
+        all: Whether these are all windows there are, in place of those before.
+        since: Windows that start before it are gone; null: none is.
+    """
+
+    subscription: str
+    cursor: str
+    as_of: AsOf
+    total: MetricValue
+    windows: list[Window]
+    all: bool = False
+    since: datetime | None = None
 
 
 class WireErrorData(_Result, frozen=True, omit_defaults=True):
@@ -258,6 +320,9 @@ METHODS: Final[dict[str, Method]] = {
     "events.subscribe": Method(SubscribeParams, SubscribeResult),
     "subscription.cancel": Method(CancelParams, NoResult),
     "topics.list": Method(TopicsParams, TopicsResult),
+    "metrics.list": Method(MetricsParams, MetricsResult),
+    "metrics.get": Method(MetricQuery, MetricResult),
+    "metrics.subscribe": Method(WatchParams, SubscribeResult),
 }
 """Every request that a client may send."""
 
@@ -269,4 +334,7 @@ SERVER_NOTIFICATIONS: Final[dict[str, type[Any]]] = {
     "events.fell_behind": FellBehindNote,
     "events.progress": ProgressNote,
     "events.end": EndNote,
+    "metrics.snapshot": SnapshotNote,
+    "metrics.update": UpdateNote,
+    "metrics.end": EndNote,
 }

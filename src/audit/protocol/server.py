@@ -200,7 +200,7 @@ class ServerSession:
         return name
 
     def subscribed(self, request: RequestId, subscription: str) -> bytes:
-        """Return the answer to `events.subscribe`; what else is sent of the subscription follows it."""
+        """Return the answer to the call that opened it; what else is sent of the subscription follows it."""
         self._unannounced.discard(subscription)
         return self.result(request, b'{"subscription":' + encode(subscription) + b"}")
 
@@ -228,7 +228,7 @@ class ServerSession:
         Raises:
             ProtocolViolation: there is not enough, or the subscription has ended: nothing may be sent.
         """
-        self._check_sendable(subscription)
+        self.check_sendable(subscription)
         left = self._credit[subscription] - events
         if left < 0:
             raise ProtocolViolation(f"{events} events exceed the credit of subscription {subscription} by {-left}")
@@ -241,17 +241,30 @@ class ServerSession:
 
     def note(self, method: str, subscription: str, cursor: str) -> bytes:
         """Return the frame of `events.caught_up`, `events.fell_behind` or `events.progress`."""
-        self._check_sendable(subscription)
+        self.check_sendable(subscription)
         return encode_note(method, subscription, cursor)
 
-    def end(self, subscription: str, cursor: str, reason: EndReason, error: Exception | None = None) -> bytes:
+    def end(
+        self,
+        subscription: str,
+        cursor: str,
+        reason: EndReason,
+        error: Exception | None = None,
+        *,
+        method: str = "events.end",
+    ) -> bytes:
         """Return the frame that ends a subscription, and forget it."""
-        self._check_sendable(subscription)
+        self.check_sendable(subscription)
         del self._credit[subscription]
         told = None if error is None else to_wire(error)
-        return encode_end(EndNote(subscription=subscription, cursor=cursor, reason=reason, error=told))
+        return encode_end(method, EndNote(subscription=subscription, cursor=cursor, reason=reason, error=told))
 
-    def _check_sendable(self, subscription: str) -> None:
+    def check_sendable(self, subscription: str) -> None:
+        """Return if a notification of a subscription may be sent.
+
+        Raises:
+            ProtocolViolation: it has ended, or its result was not sent yet.
+        """
         if subscription not in self._credit:
             raise ProtocolViolation(f"subscription {subscription} has ended")
         if subscription in self._unannounced:

@@ -33,6 +33,7 @@ from audit.protocol.messages import (
 from audit.server.access import Ask, Principal
 from audit.server.access.rules import covers
 from audit.server.context import ServerContext
+from audit.server.metriccalls import METRIC_READS
 
 __all__ = ["READS", "appended_topics", "asked_topics", "version"]
 
@@ -163,4 +164,5 @@ READS: Final[dict[str, Callable[[ServerContext, Principal, Any], Result]]] = {
     "events.get": _get,
     "events.list": _list,
     "topics.list": _topics,
+    **METRIC_READS,
 }

@@ -18,12 +18,14 @@ from audit.model.errors import AuditError
 from audit.protocol.errors import to_wire
 from audit.protocol.frames import encode
 from audit.protocol.limits import CloseCode
-from audit.protocol.messages import AppendParams, AppendResult, CancelParams, SubscribeParams
+from audit.protocol.messages import AppendParams, AppendResult, CancelParams, SubscribeParams, WatchParams
 from audit.protocol.server import Broken, Call, Refused, ServerSession
 from audit.server.access import Ask, Principal
 from audit.server.calls import READS, appended_topics, asked_topics
 from audit.server.context import ServerContext
 from audit.server.link import Link
+from audit.server.metriccalls import authorise_metric, query_of_watch
+from audit.server.metricsubscription import MetricSubscription
 from audit.server.subscriptions import Subscription
 
 __all__ = ["Connection"]
@@ -43,7 +45,7 @@ class Connection:
         self._context = context
         self._principal = principal
         self._session = ServerSession(context.options.limits)
-        self._subscriptions: dict[str, tuple[Subscription, asyncio.Task[None]]] = {}
+        self._subscriptions: dict[str, tuple[Subscription | MetricSubscription, asyncio.Task[None]]] = {}
         self._calls: set[asyncio.Task[None]] = set()
         self._reads = asyncio.Semaphore(_CONCURRENT_READS)
         self._over = asyncio.Event()
@@ -132,6 +134,9 @@ class Connection:
                 self._append(call, call.params)
             elif call.method == "events.subscribe":
                 self._subscribe(call, call.params)
+            elif call.method == "metrics.subscribe":
+                authorise_metric(self._context, self._principal, call.params)
+                self._start_call(partial(self._watch, call, call.params))
             elif call.method == "subscription.cancel":
                 self._cancel(call, call.params)
             else:
@@ -202,9 +207,27 @@ class Connection:
 
     def _begin(self, call: Call, params: SubscribeParams, tail: Tail) -> None:
         name = self._session.subscribe(params.credit)
+        self._follow(call, name, Subscription(name, tail, self._session, self._link, self._context))
+
+    async def _watch(self, call: Call, params: WatchParams) -> None:
+        try:
+            feed = await self._context.metric_feeds.enter(query_of_watch(params), params.every, params.cursor)
+            try:
+                name = self._session.subscribe(0)
+            except AuditError:
+                feed.leave(None)
+                raise
+        except AuditError as error:
+            self._fail(call, error)
+            return
+        subscription = MetricSubscription(name, feed, params.cursor, self._session, self._link, self._context)
+        self._follow(call, name, subscription)
+
+    def _follow(self, call: Call, name: str, subscription: Subscription | MetricSubscription) -> None:
+        """Answer a call that opened a subscription, and have it run."""
         self._link.send_message(self._session.subscribed(call.id, name))
         self._context.traffic.answered(call.method, "ok")
-        subscription = Subscription(name, tail, self._session, self._link, self._context)
+        self._idle.set()
         task = self._start(subscription.run)
         self._subscriptions[name] = (subscription, task)
         task.add_done_callback(lambda _: self._subscriptions.pop(name, None))

@@ -9,6 +9,7 @@ from audit.log.core import LogCore
 from audit.log.verbs import AsyncVerbs
 from audit.server.access import Access, OpenAccess
 from audit.server.feeds import Feeds
+from audit.server.metricfeeds import MetricFeeds
 from audit.server.options import ServeOptions
 from audit.server.shared import SharedBatches
 
@@ -49,8 +50,11 @@ class ServerContext:
     traffic: Traffic = field(default_factory=Traffic)
     shared: SharedBatches = field(default_factory=SharedBatches)
     feeds: Feeds = field(init=False)
+    metric_feeds: MetricFeeds = field(init=False)
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
 
     def __post_init__(self) -> None:
-        """Make the feeds, whose pace is a setting."""
+        """Make the feeds, which depend on settings."""
         object.__setattr__(self, "feeds", Feeds(self.options.progress_s))
+        feeds = MetricFeeds(self.core, self.log.metrics, self.options.limits.sent_frame_bytes)
+        object.__setattr__(self, "metric_feeds", feeds)

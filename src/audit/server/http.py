@@ -18,18 +18,28 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from audit.codec.csvtext import EVENT_COLUMNS, encode_events, encode_rows
 from audit.log.reader import Page
+from audit.metrics.rows import WINDOW_COLUMNS, encode_windows
 from audit.model.errors import Forbidden, InvalidParameter
 from audit.protocol.frames import encode, encode_page
-from audit.protocol.messages import AppendResult, GetParams
+from audit.protocol.messages import AppendResult, GetParams, MetricsParams
 from audit.server import signin
 from audit.server.access import Ask, Principal
 from audit.server.bodies import JSON, LINES, decode_events, posted_kind, read_body
 from audit.server.calls import READS, appended_topics, asked_topics
 from audit.server.context import ServerContext
+from audit.server.metriccalls import authorise_metric
 from audit.server.negotiation import accepted
 from audit.server.origin import origin_allowed
 from audit.server.problems import problem_of, response_to
-from audit.server.queries import LIST_NAMES, TOPICS_NAMES, Query, list_params, topics_params
+from audit.server.queries import (
+    LIST_NAMES,
+    METRIC_NAMES,
+    TOPICS_NAMES,
+    Query,
+    list_params,
+    metric_params,
+    topics_params,
+)
 from audit.server.streams import Stream
 from audit.server.upkeep import Upkeep
 
@@ -65,6 +75,7 @@ def routes(context: ServerContext) -> list[BaseRoute]:
         _route(context, "/topics", GET=("topics.list", _topics)),
         _route(context, "/tickets", POST=("tickets", signin.ticket)),
         _route(context, "/session", POST=("session", signin.sign_in), DELETE=("session", signin.sign_out)),
+        _route(context, "/metrics", GET=("metrics.get", _metrics)),
         _route(context, "/backup", GET=("backup", upkeep.backup)),
         _route(context, "/fsck", POST=("fsck", upkeep.fsck)),
     ]
@@ -151,6 +162,21 @@ async def _topics(context: ServerContext, principal: Principal, request: Request
     params = topics_params(Query(request.scope["query_string"], TOPICS_NAMES))
     found = await _read(context, principal, "topics.list", params)
     return Response(found, headers=_NOT_KEPT, media_type=JSON)
+
+
+async def _metrics(context: ServerContext, principal: Principal, request: Request) -> Response:
+    form = accepted(request.scope, (JSON, CSV))
+    params = metric_params(Query(request.scope["query_string"], METRIC_NAMES))
+    headers = {**_NOT_KEPT, "vary": "Accept"}
+    if params is None:
+        found = await _read(context, principal, "metrics.list", MetricsParams())
+        return Response(found, headers=headers, media_type=JSON)
+    if form == JSON:
+        return Response(await _read(context, principal, "metrics.get", params), headers=headers, media_type=JSON)
+    authorise_metric(context, principal, params)
+    metrics = context.log.sync.metrics
+    rows = await context.core.threads.run(lambda: encode_windows(metrics.get(params).windows))
+    return Response(encode_rows([WINDOW_COLUMNS]) + rows, headers=headers, media_type=CSV)
 
 
 async def _read(context: ServerContext, principal: Principal, method: str, params: Any) -> bytes:

@@ -6,19 +6,33 @@ from collections.abc import Collection
 from typing import Any, Final
 from urllib.parse import parse_qsl, urlencode
 
+from audit.metrics.query import MetricQuery, query_of
 from audit.model.errors import InvalidParameter
 from audit.model.query import Filter
 from audit.model.span import parse_bound
 from audit.model.topic import Topic, parse_topic
 from audit.protocol.messages import ListParams, SubscribeParams, TopicsParams
 
-__all__ = ["LIST_NAMES", "STREAM_NAMES", "TOPICS_NAMES", "Query", "list_params", "stream_params", "topics_params"]
+__all__ = [
+    "LIST_NAMES",
+    "METRIC_NAMES",
+    "STREAM_NAMES",
+    "TOPICS_NAMES",
+    "Query",
+    "list_params",
+    "metric_params",
+    "stream_params",
+    "topics_params",
+]
 
 _FILTER: Final = Filter.__struct_fields__
 LIST_NAMES: Final = ("topic", "seek", "seek_end", "inclusive", "order", "limit", "cursor", *_FILTER)
 STREAM_NAMES: Final = ("topic", "seek", "seek_end", "inclusive", "limit", "cursor", *_FILTER)
 TOPICS_NAMES: Final = ("topic", "limit", "cursor")
+_METRIC: Final = tuple([name for name in MetricQuery.__struct_fields__ if name not in {"topic", "topics", "filter"}])
+METRIC_NAMES: Final = ("topic", *_METRIC, *_FILTER)
 
+_NO_FILTER: Final = Filter()
 _MAX_FIELDS: Final = 200
 _MAX_DIGITS: Final = 18
 
@@ -150,3 +164,25 @@ def topics_params(query: Query) -> TopicsParams:
     return TopicsParams(
         topic=list(topics[0]) if topics else [], limit=query.number("limit", 100), cursor=query.text("cursor")
     )
+
+
+def metric_params(query: Query) -> MetricQuery | None:
+    """Return the parameters of `metrics.get`; None: there are none at all.
+
+    Raises:
+        InvalidParameter: one of them is out of form.
+    """
+    members: dict[str, Any] = {name: text for name in _METRIC if (text := query.text(name)) is not None}
+    members |= {name: query.bound(name) for name in ("seek", "seek_end") if name in members}
+    if "planned" in members:
+        members["planned"] = members["planned"].split(",")
+    if "quantiles" in members:
+        try:
+            members["quantiles"] = [float(text) for text in members["quantiles"].split(",")]
+        except ValueError as error:
+            raise InvalidParameter("quantiles", f"must be numbers, got {members['quantiles']!r:.40}") from error
+    if topics := _union(query):
+        members["topics"] = topics
+    if query.filter != _NO_FILTER:
+        members["filter"] = query.filter
+    return query_of(None, members) if members else None

@@ -153,6 +153,7 @@ class Serving:
             if self._watching is not None:
                 self._watching.cancel()
                 await asyncio.wait((self._watching,))
+            await self._context.metric_feeds.close()
         finally:
             for bound in self._sockets:
                 bound.close()

@@ -16,6 +16,8 @@ _PLAIN: Final[dict[Any, st.SearchStrategy[Any]]] = {
     str: st.text(max_size=30),
     int: st.integers(-(2**63), 2**63 - 1),
     bool: st.booleans(),
+    float: st.floats(allow_nan=False, allow_infinity=False),
+    msgspec.UnsetType: st.just(msgspec.UNSET),
     type(None): st.none(),
     datetime: moments,
     Any: json_values,
@@ -38,6 +40,8 @@ def structs(kind: Any) -> st.SearchStrategy[Any]:
         return st.sampled_from(arguments)
     if origin in (Union, types.UnionType):
         return st.one_of([structs(one) for one in arguments])
+    if origin is tuple:
+        return st.tuples(*map(structs, arguments))
     if origin is list:
         return st.lists(structs(arguments[0]), max_size=3)
     if origin is dict:

@@ -84,7 +84,7 @@ def test_notes_are_structs() -> None:
         "events.caught_up", CaughtUpNote(subscription="1", cursor="c")
     )
     end = EndNote(subscription="1", cursor="c", reason="error", error=to_wire(NotFound("gone")))
-    assert session.receive(encode_end(end)) == Note("events.end", end)
+    assert session.receive(encode_end("events.end", end)) == Note("events.end", end)
 
 
 def test_a_notification_of_a_later_server_is_dropped() -> None:

@@ -19,11 +19,14 @@ from audit.protocol.frames import (
     encode_batch,
     encode_end,
     encode_failure,
+    encode_metric,
     encode_note,
     encode_page,
     encode_request,
     encode_result,
     find_id,
+    metric_head,
+    metric_tail,
     request_id,
 )
 from audit.protocol.limits import MAX_ID_BYTES
@@ -35,6 +38,7 @@ from audit.protocol.messages import (
     GetParams,
     ListParams,
     ListResult,
+    UpdateNote,
     WireError,
 )
 from tests.unit.protocol.structs import structs
@@ -88,9 +92,19 @@ def test_a_note_is_the_struct(cursor: str) -> None:
     assert frame == encode_request("events.caught_up", None, CaughtUpNote(subscription="7", cursor=cursor))
 
 
-@given(structs(EndNote))
-def test_an_end_is_the_struct(note: EndNote) -> None:
-    assert encode_end(note) == encode_request("events.end", None, note)
+@given(structs(EndNote), st.sampled_from(["events.end", "metrics.end"]))
+def test_an_end_is_the_struct(note: EndNote, method: str) -> None:
+    assert encode_end(method, note) == encode_request(method, None, note)
+
+
+@given(structs(UpdateNote), _cursors)
+def test_a_metric_s_update_of_parts_is_the_struct(note: UpdateNote, cursor: str) -> None:
+    since = None if note.since is None else encode(note.since)
+    head = metric_head(cursor, encode(note.as_of), encode(note.total))
+    tail = metric_tail([encode(window) for window in note.windows], since=since, whole=note.all)
+    frame = encode_metric("metrics.update", "7", head + tail)
+    expected = msgspec.structs.replace(note, subscription="7", cursor=cursor)
+    assert decode_contents(decode_envelope(frame).params, UpdateNote) == expected
 
 
 @given(st.none() | _ids, structs(WireError))

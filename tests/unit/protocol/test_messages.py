@@ -14,10 +14,11 @@ from audit.protocol.limits import Limits
 from audit.protocol.messages import CLIENT_NOTIFICATIONS, METHODS, SERVER_NOTIFICATIONS
 from tests.unit.protocol.structs import structs
 
+_OF_OTHERS: Final = ("Limits", "MetricQuery", "MetricResult")
 _STRUCTS: Final[dict[str, Any]] = {
     name: kind
     for name, kind in vars(messages).items()
-    if isinstance(kind, type) and issubclass(kind, msgspec.Struct) and name in {*messages.__all__, "Limits"}
+    if isinstance(kind, type) and issubclass(kind, msgspec.Struct) and name in {*messages.__all__, *_OF_OTHERS}
 }
 _SENT_BY_CLIENTS: Final = sorted(
     {kind.__name__ for kind in [*[method.params for method in METHODS.values()], *CLIENT_NOTIFICATIONS.values()]}
@@ -29,6 +30,7 @@ def test_structs_are_those_of_the_methods_and_notifications() -> None:
     used |= set(SERVER_NOTIFICATIONS.values())
     # The rest are parts of others.
     parts = {messages.StoreResult, messages.TopicResult, messages.WireError, messages.WireErrorData, Limits}
+    parts.add(messages.MetricEntry)
     assert used | parts == {*_STRUCTS.values(), messages.METHODS["events.get"].result}
 
 

@@ -14,7 +14,14 @@ from audit.protocol.frames import decode_contents, decode_request, encode
 from audit.protocol.messages import CLIENT_NOTIFICATIONS, METHODS, SERVER_NOTIFICATIONS, ListResult
 from tests import vectors
 
-_ANY: Final = {"string": "any", "integer": 7, "boolean": True, "object": {}, "array": []}
+_ANY: Final = {
+    "string": "any",
+    "integer": 7,
+    "boolean": True,
+    "object": {},
+    "array": [],
+    "time": "2026-11-21T10:00:00Z",
+}
 _KINDS: Final = {entry.code: entry.kind for entry in WIRE_CODES}
 
 
