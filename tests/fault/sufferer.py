@@ -154,9 +154,20 @@ def suffer(plan: dict[str, Any], control: Control) -> dict[str, Any]:
         Audit.open_sync(store, create=True, options=OPTIONS).close()
         return {"given": 1, "told": [told], "first": control.first_failed}
     Audit.init(store)
-    control.arm(plan["nth"], mode)
+    if not plan["closing"]:
+        control.arm(plan["nth"], mode)
     options = structs.replace(OPTIONS, write_buffer_bytes=plan["buffer_bytes"])
     life = Life(store, control, mode, options=options, fencing=plan["fencing"])
+    if plan["closing"]:
+        life.append()
+        control.arm(plan["nth"], mode)
+        life.log.close()
+        control.clear()
+        return {
+            "first": control.first_failed if control["failed"] else None,
+            "given": life._next,
+            "acknowledged": [[number, *place] for number, place in life.acknowledged.items()],
+        }
     for round_ in range(ROUNDS):
         life.append()
         if round_ % 6 == 5 and plan["fencing"]:

@@ -1,4 +1,4 @@
-"""Files of a closed store are damaged: it is told, or nothing has changed; never other data, never a hole.
+"""Files of a store that nobody has open are damaged: it is told, or nothing has changed; no other data, no hole, ever.
 
 What a cut of LevelDB's write-ahead log may do besides, and nothing else: leave a shorter log (docs/design).
 """
@@ -25,6 +25,7 @@ from audit.testing import FakeClock, log_on
 from tests.fault.children import Child, started
 from tests.fault.damaged import OPTIONS, QUERIES, counted_over_time, digest, made_event
 from tests.fault.report import record, scaled, seeded
+from tests.stores import copy_store
 
 EVENTS: Final = 2_500
 SEED: Final = 20_260_101
@@ -33,9 +34,10 @@ TOLD_AT_OPENING: Final = {*TOLD, "store_missing", "store_format"}
 
 
 class Whole(NamedTuple):
-    """A store as it should be, and what it answers."""
+    """A store as a kill leaves it, the same store closed in order, and what both answer."""
 
     path: Path
+    closed: Path
     answers: dict[str, list[bytes]]
     topics: list[Any]
     counts: dict[str, Any]
@@ -64,8 +66,8 @@ def paged(log: Any, arguments: dict[str, Any]) -> list[bytes]:
     return found
 
 
-def append_events(path: Path, first: int, end: int) -> dict[str, list[bytes]]:
-    """Append events in calls of many sizes, and return what the store then answers."""
+def append_events(path: Path, first: int, end: int, killed: Path | None = None) -> dict[str, list[bytes]]:
+    """Append events in calls of many sizes, and return what the store then answers; copy what a kill would leave."""
     chance = random.Random(SEED)
     clock = FakeClock()
     with log_on(lambda: open_store(path / "log", OPTIONS), clock=clock, options=OPTIONS, seed=SEED) as log:
@@ -76,6 +78,8 @@ def append_events(path: Path, first: int, end: int) -> dict[str, list[bytes]]:
             number += count
             if chance.random() < 0.2:
                 clock.advance(chance.randrange(5))
+        if killed is not None:
+            copy_store(path, killed)
         return {name: paged(log, arguments) for name, arguments in QUERIES.items()}
 
 
@@ -91,7 +95,8 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Whole]:
     database = plyvel.DB(str(path / "log"), compression=None, block_size=1024, bloom_filter_bits=10, max_file_size=1)
     database.compact_range(start=b"\0", stop=b"\xff")
     database.close()
-    answers = append_events(path, EVENTS - 300, EVENTS)
+    closed, path = path, path.with_name("killed")
+    answers = append_events(closed, EVENTS - 300, EVENTS, killed=path)
     answers["a tail"] = stored = answers["everything"]
     assert len(stored) == EVENTS
     tables = sum(1 for _ in (path / "log").glob("*.ldb"))
@@ -108,7 +113,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Whole]:
     samples_file = path.with_name("samples.json")
     samples_file.write_text(json.dumps(samples))
     with started("damaged.py", samples_file) as one, started("damaged.py", samples_file) as other:
-        yield Whole(path, answers, topics, counts, (one, other))
+        yield Whole(path, closed, answers, topics, counts, (one, other))
 
 
 # -- judging -----------------------------------------------------------------------------------------------------------
@@ -397,6 +402,20 @@ def test_a_hundred_damages_of_all_kinds_of_files_are_told_or_change_nothing(whol
         repeated=0,
         detected="not by the store: by a cursor or an id from outside",
     )
+
+
+@pytest.mark.parametrize("damage", [remove, cut_the_end, flip_anywhere], ids=lambda value: value.__name__)
+def test_a_store_that_was_closed_has_nothing_in_its_write_ahead_log_to_lose(
+    damage: Damage, whole: Whole, tmp_path: Path
+) -> None:
+    def in_copy(copy: Path) -> str:
+        (log,) = (copy / "log").glob("*.log")
+        # Something to cut or to flip, as a disk that loses its mind may leave it.
+        log.write_bytes(b"" if damage is remove else bytes(200))
+        return damage(log, random.Random(1))
+
+    ((_, told),) = whole._replace(path=whole.closed).examined(tmp_path, [in_copy])
+    assert judge(whole, told) == "unchanged"
 
 
 def test_an_undamaged_store_answers_as_it_did(whole: Whole, tmp_path: Path) -> None:

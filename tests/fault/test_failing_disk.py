@@ -32,7 +32,13 @@ WHOLE: Final = 12
 """In one of so many lives, the log is checked with all its questions."""
 ENOUGH: Final = 100
 """Calls that a life makes at least; fewer would mean that the shim is not there."""
-PLAN: Final = {"creating": False, "afterwards": 40, "fencing": True, "buffer_bytes": OPTIONS.write_buffer_bytes}
+PLAN: Final = {
+    "creating": False,
+    "closing": False,
+    "afterwards": 40,
+    "fencing": True,
+    "buffer_bytes": OPTIONS.write_buffer_bytes,
+}
 
 
 @pytest.fixture(scope="module")
@@ -212,4 +218,32 @@ def test_a_creation_that_fails_leaves_nothing_in_the_way_of_the_next_one(name: s
         lost=0,
         repeated=0,
         detected=f"unavailable, {told['unavailable']} times; created again",
+    )
+
+
+@pytest.mark.parametrize("name", ["EIO once", "ENOSPC until told", "a short write, then EIO until told"])
+def test_whichever_call_fails_while_a_log_is_closed_nothing_acknowledged_is_lost(
+    name: str, shim: Path, tmp_path: Path
+) -> None:
+    kinds: Counter[str] = Counter()
+    acknowledged, store = 0, tmp_path / "disk" / "store"
+    with suffering(shim, tmp_path) as child:
+        for nth in itertools.count(1):
+            said = live(child, store, nth, MODES[name], closing=True, buffer_bytes=1 << 22)
+            assert look(store, said, whole=True) == ([], [])
+            assert said["acknowledged"]
+            acknowledged += len(said["acknowledged"])
+            if said["first"] is None:
+                break
+            kinds[said["first"][0]] += 1
+    # What is in memory is written to a table, whose name goes into the manifest.
+    assert kinds["write"] >= 2
+    record(
+        fault=f"a call to the disk fails while a log is closed: {name}",
+        injected=f"LD_PRELOAD, each call in turn: {', '.join(f'{kind} ({count})' for kind, count in kinds.items())}",
+        tried=kinds.total(),
+        acknowledged=acknowledged,
+        lost=0,
+        repeated=0,
+        detected="not told: the write-ahead log still has it",
     )

@@ -7,6 +7,7 @@ import contextlib
 import itertools
 import json
 import os
+import shutil
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
@@ -44,7 +45,7 @@ from audit.storage.driver import plyvel
 from audit.storage.port import FORMAT
 from audit.testing import check_log, log_on
 from tests.fault.children import started
-from tests.stores import TINY, event, memory_opener
+from tests.stores import TINY, copy_store, event, memory_opener
 
 OPTIONS: Final = StoreOptions(write_buffer_bytes=1 << 20, recent_bytes=2_000, min_free_bytes=0, reserve_bytes=0)
 PATIENCE_S: Final = 30.0
@@ -489,17 +490,19 @@ def test_a_nearly_full_disk_refuses_appends_before_it_is_full(small_disk: Path) 
 
 
 @pytest.mark.parametrize("reserve_bytes", [4 << 20, 0], ids=["a reserve", "no reserve"])
-def test_a_store_whose_disk_filled_up_while_it_was_closed_opens_with_its_reserve_or_with_space(
+def test_a_store_that_was_killed_before_its_disk_filled_up_opens_with_its_reserve_or_with_space(
     reserve_bytes: int, small_disk: Path
 ) -> None:
     options = StoreOptions(write_buffer_bytes=2 << 20, min_free_bytes=0, reserve_bytes=reserve_bytes)
     path = small_disk / "data"
     names = map(str, itertools.count())
     kept: dict[str, Receipt] = {}
-    with Audit.open_sync(path, create=True, options=options) as log:
+    with Audit.open_sync(small_disk / "killed", create=True, options=options) as log:
         for _ in range(30):
             name = next(names)
             kept[name] = log.append(large(name))
+        copy_store(small_disk / "killed", path)
+    shutil.rmtree(small_disk / "killed")
     ballast = fill(small_disk)
     if not reserve_bytes:
         for _ in range(2):

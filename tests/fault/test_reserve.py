@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from audit import Audit, NewEvent, StoreOptions, Unavailable
+from tests.stores import copy_store
 
 MIB = 1024 * 1024
 OPTIONS = StoreOptions(write_buffer_bytes=4 * MIB, reserve_bytes=6 * MIB, min_free_bytes=0)
@@ -35,11 +37,15 @@ def fill_up(disk: Path) -> None:
 
 
 @pytest.mark.parametrize("reserved", [True, False])
-def test_a_store_on_a_full_disk_opens_with_its_reserve_and_not_without(small_disk: Path, *, reserved: bool) -> None:
+def test_a_killed_store_on_a_full_disk_opens_with_its_reserve_and_not_without(
+    small_disk: Path, *, reserved: bool
+) -> None:
     path = small_disk / "store"
-    with Audit.open_sync(path, create=True, options=OPTIONS) as log:
+    with Audit.open_sync(small_disk / "killed", create=True, options=OPTIONS) as log:
         # Less than a write buffer: all of it is in LevelDB's log, and opening must write it to a table.
         receipts = [log.append(NewEvent(topics=[("a",)], data=os.urandom(4_000).hex())) for _ in range(100)]
+        copy_store(small_disk / "killed", path)
+    shutil.rmtree(small_disk / "killed")
     if not reserved:
         (path / "reserve").unlink()
     fill_up(small_disk)

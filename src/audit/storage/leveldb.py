@@ -83,6 +83,8 @@ __all__ = ["LevelDBStorage"]
 
 _COUNT_CACHE: Final = 16_384
 _RUN_CACHE_BYTES: Final = 1024 * 1024
+_NO_KEYS: Final = b"\xff"
+"""A range without a record: compacting it only has LevelDB write its memory to a table."""
 _NOTHING_EXPIRED: Final = Expired([], None)
 
 
@@ -103,6 +105,8 @@ class LevelDBStorage:
         # Set by the writer: the number of sealed events and the id of the last segment, together. Readers need a lower
         # bound only, to notice segments that are lost.
         self._sealed = (0, b"")
+        # The writer's: whether something is in the write-ahead log only, behind a handle that has not failed.
+        self._unsettled = False
         # The writer's alone. Counts of topics as of the last sealed segment, to be added to without reading them again.
         self._counts: LRUCache[Topic, tuple[int, int, int]] = LRUCache(_COUNT_CACHE)
         self._checkpoint: SignedCheckpoint | None = None
@@ -148,6 +152,7 @@ class LevelDBStorage:
             if batch.sealed:
                 with _reading:
                     expired = find_expired(self._database, event_value(batch.sealed[-1].events[-1]))
+            self._unsettled = False
             try:
                 with self._database.write_batch(sync=True) as puts:
                     # Before the receipts of this commit: one of them may use an expired key again.
@@ -168,6 +173,7 @@ class LevelDBStorage:
                     batch.ready()
             except (plyvel.Error, OSError) as error:
                 raise OutcomeUnknown(f"the write failed, its outcome is not known: {error_text(error)}") from error
+            self._unsettled = True
             self._counts.update(counts)
             self._checkpoint = batch.checkpoint or self._checkpoint
             self._rollups.written(rollups)
@@ -266,8 +272,13 @@ class LevelDBStorage:
 
     def close(self) -> None:
         """See `Storage.close`."""
-        if self._gate.shut():
-            self._database.close()
+        if not self._gate.shut():
+            return
+        if self._unsettled:
+            # What is only in the write-ahead log goes into a table: a log that is lost or cut while nobody has the
+            # store open would be missed by nobody, a table would. Should it fail, the log is still there.
+            self._database.compact_range(start=_NO_KEYS, stop=_NO_KEYS)
+        self._database.close()
 
     def drop_caches(self) -> None:
         """Forget what is kept of sealed segments, so that a benchmark can measure reads without them."""

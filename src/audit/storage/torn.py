@@ -4,6 +4,10 @@ A file system may have kept the new size of the write-ahead log, but not each se
 sector reads as zeros. Only the newest record can be like that, since a write begins once the one before it is synced;
 it was never acknowledged. So what is cut off is the last record, only if a sector of it is all zeros, and only if
 LevelDB finds nothing wrong with all that is before it: a bit that flipped is none of that, and stays an error.
+
+What reads as anything but zeros stays an error, too: a file system does not give out what others wrote before, and what
+was acknowledged and damaged later could not be told from it. A store that was closed in order has nothing in its
+write-ahead log (`LevelDBStorage.close`), so none of this touches it. No record of ours has a sector of zeros in it.
 """
 
 from __future__ import annotations

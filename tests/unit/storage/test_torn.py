@@ -11,7 +11,7 @@ import pytest
 from audit import StoreCorrupt
 from audit.storage.opening import open_store
 from audit.storage.torn import torn_at
-from tests.stores import LAYOUTS, OPTIONS, Writer, event, leveldb_opener
+from tests.stores import LAYOUTS, OPTIONS, Writer, copy_store, event, leveldb_opener
 
 SECTOR: Final = 512
 Store = tuple[Path, Path, int, list[bytes]]
@@ -19,18 +19,19 @@ Store = tuple[Path, Path, int, list[bytes]]
 
 @pytest.fixture
 def written(tmp_path: Path) -> Store:
-    """A store, its write-ahead log, where the last record starts in it, and the events before that record."""
-    storage = leveldb_opener(tmp_path / "log", LAYOUTS["default"])()
+    """A store that was not closed, its write-ahead log, where the last record starts there, and the events before it."""
+    storage = leveldb_opener(tmp_path / "open", LAYOUTS["default"])()
     writer = Writer(storage)
     for number in range(9):
         writer.append([event("a", data=f"{number}" * 200)])
     before = list(writer.stored)
-    (log,) = (tmp_path / "log").glob("*.log")
+    (log,) = (tmp_path / "open").glob("*.log")
     start = log.stat().st_size
     # So long that it lies in more than one of the blocks of LevelDB's log.
     writer.append([event("a", data=f"{number}" * 2_000) for number in range(20)])
+    left = copy_store(tmp_path / "open", tmp_path / "left")
     storage.close()
-    return tmp_path / "log", log, start, before
+    return left, left / log.name, start, before
 
 
 def zero(log: Path, start: int, end: int) -> None:
@@ -80,6 +81,22 @@ def test_a_write_of_which_only_the_size_was_kept_is_left_out(written: Store) -> 
 def test_a_bit_that_flipped_in_the_last_write_is_damage_and_stays(written: Store, behind: int) -> None:
     path, log, start, _ = written
     flip(log, start + behind)
+    damaged = log.read_bytes()
+    with pytest.raises(StoreCorrupt):
+        open_store(path, OPTIONS)
+    assert log.read_bytes() == damaged
+
+
+@pytest.mark.parametrize(
+    "stale", [b"other text " * 50, b"\0" * 511 + b"\1", b"\xff" * SECTOR], ids=["text", "a bit", "ones"]
+)
+def test_a_sector_of_the_last_write_that_holds_something_else_is_damage_and_stays(written: Store, stale: bytes) -> None:
+    """A file system gives zeros for what was never written. Anything else may have been acknowledged, and changed."""
+    path, log, start, _ = written
+    at = start - start % SECTOR + 10 * SECTOR
+    with log.open("r+b") as file:
+        file.seek(at)
+        file.write(stale[:SECTOR])
     damaged = log.read_bytes()
     with pytest.raises(StoreCorrupt):
         open_store(path, OPTIONS)
