@@ -19,7 +19,7 @@ Store = tuple[Path, Path, int, list[bytes]]
 
 @pytest.fixture
 def written(tmp_path: Path) -> Store:
-    """A store that was not closed, its write-ahead log, where the last record starts there, and the events before it."""
+    """A store that was not closed, its write-ahead log, where its last record starts, and the events before it."""
     storage = leveldb_opener(tmp_path / "open", LAYOUTS["default"])()
     writer = Writer(storage)
     for number in range(9):
