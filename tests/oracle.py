@@ -53,7 +53,8 @@ class Oracle:
         self.first = timestamp_ms(events[0].id) if events else self.now
         self.events = [event for event in events if self._matches(event)]
         if query.time == "occurred":
-            self.first = min(map(self.at, self.used(self.events)), default=self.now)
+            times = map(self.at, self.used(self.events))
+            self.first = min([ms for ms in times if plan.high_ms is None or ms < plan.high_ms], default=self.now)
 
     def _matches(self, event: Event) -> bool:
         wanted = self.query.filter

@@ -21,6 +21,7 @@ from audit.log.proving import Proofs
 from audit.log.queue import Pending, Receipts
 from audit.log.reader import Reader
 from audit.log.recording import Recordings
+from audit.log.registered import Registered
 from audit.log.room import Room
 from audit.log.sequencer import Sequencer
 from audit.log.signing import Signing
@@ -30,7 +31,7 @@ from audit.log.topics import TopicPage, list_topics
 from audit.log.wakeups import Wakeups
 from audit.metrics.plan import Plan, plan_of
 from audit.metrics.query import MetricQuery
-from audit.model.errors import NotFound, StoreForked
+from audit.model.errors import StoreForked
 from audit.model.event import NewEvent
 from audit.model.ids import EventId, format_id
 from audit.model.span import Bound, to_span
@@ -112,6 +113,7 @@ class LogCore:
         self.reader = Reader(self.handle, lambda: self.sequencer.snapshot, self.meta.store_id, clock)
         self.proofs = Proofs(self.handle, self.reader, self.sequencer, self.checkpoints)
         self.measuring = Measuring(self.handle, self.reader, self.sequencer, self.meta.store_id)
+        self.registered = Registered(self.handle, self.measuring, self.sequencer, self.wakeups, clock)
         self.live_metrics = LiveMetrics(self.measuring, self.reader, self.wakeups)
         self.threads = ReaderThreads()
         self.open_tails = OpenTails()
@@ -119,6 +121,7 @@ class LogCore:
         self.observers = Observers(self.tail, self.threads)
         self._owner = os.getpid()
         self.sequencer.start()
+        self.registered.start()
 
     def submit(
         self,
@@ -188,7 +191,7 @@ class LogCore:
         """
         self.handle.check()
         if query.metric is not None:
-            raise NotFound(f"no metric is registered as {query.metric!r:.140}")
+            return plan_of(query, self.registered.metric(query.metric))
         return plan_of(query)
 
     def info(self) -> StoreInfo:
@@ -208,6 +211,7 @@ class LogCore:
             raise StoreForked("the log was opened before this process was forked: its parent closes it")
         # What recordings have buffered goes to the writer first; observers end once their tails are told.
         self.recordings.close()
+        self.registered.close()
         self.sequencer.close()
         self.wakeups.close()
         self.observers.join()

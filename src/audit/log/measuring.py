@@ -19,8 +19,9 @@ from audit.log.sequencer import Sequencer
 from audit.metrics.answer import answer_of, instant_of
 from audit.metrics.durations import DAY_MS
 from audit.metrics.frames import Moment, frame_of, moment_at
+from audit.metrics.keeping import decode_kept, decode_pane
 from audit.metrics.panes import Panes
-from audit.metrics.plan import Plan
+from audit.metrics.plan import Plan, check_metric
 from audit.metrics.query import AsOf, MetricResult
 from audit.model.errors import TooLarge
 from audit.model.ids import MAX_TIMESTAMP_MS, MAX_VALUE, RANDOM_BITS
@@ -117,6 +118,12 @@ class Measuring:
         """
         while True:
             seen = self.look()
+            if plan.metric is not None:
+                loaded = self._load_kept(plan, panes, seen, once=once)
+                if loaded is None:
+                    continue
+                if loaded:
+                    return seen
             low = 0
             if not plan.carries and not plan.occurred:
                 low = max(0, frame_of(plan, seen.moment, 0).low) if plan.last_ms is not None else plan.low_ms or 0
@@ -137,6 +144,45 @@ class Measuring:
             self.fold(plan, panes, _ids(max(low, covered.high_ms), high), seen.snapshot)
             return seen
 
+    def _load_kept(self, plan: Plan, panes: Panes, seen: Seen, *, once: bool) -> bool | None:
+        """Take over the panes of a registered metric, and fold what they don't have into others; blocks.
+
+        Returns:
+            Whether that was possible; None: they go further than what was seen.
+        """
+        size, name = plan.kept_ms, plan.metric
+        moves = plan.last_ms is not None and plan.window_ms is None
+        low = frame_of(plan, seen.moment, None).low if plan.last_ms is not None else plan.low_ms
+        high = plan.high_ms
+        if name is None or (moves and not once) or (plan.pane_ms % size and not moves):
+            return False
+        if plan.occurred and ((low or 0) % size or (high or 0) % size):
+            # Who lies on which side of a bound can't be read again: those events may be anywhere in the log.
+            return False
+        first = 0 if low is None or plan.carries else low - low % size
+        kept = self._handle.read(lambda storage: storage.metric(name, first, high or _END_MS))
+        own = None if kept is None else decode_kept(name, kept.body)
+        if kept is None or own is None or check_metric(own.metric).digest != plan.kept:
+            return False
+        if own.size > seen.snapshot.size:
+            return None
+        through = int(own.last_id, 16) + 1 if own.size else 0
+        for start, body in kept.panes.items():
+            place = panes.place(start)
+            whole = start >= (low or 0) if moves and not plan.carries else place == panes.place(start + size - 1)
+            if whole and place is not None:
+                for group, pane in decode_pane(plan, name, body).items():
+                    panes.take(place, group, pane)
+            else:
+                # A bound lies in it.
+                self.fold(plan, panes, _ids(start, start + size).below(through), seen.snapshot)
+        rest = Span(through, MAX_VALUE + 1)
+        if not plan.occurred:
+            rest = rest.below(MAX_VALUE + 1 if high is None else high << RANDOM_BITS)
+            rest = rest if low is None or plan.carries else rest.above(low << RANDOM_BITS)
+        self.fold(plan, panes, rest, seen.snapshot)
+        return True
+
     def fold(self, plan: Plan, panes: Panes, span: Span, snapshot: Snapshot) -> None:
         """Fold the events of a plan in a range of ids into panes; blocks.
 
@@ -148,6 +194,12 @@ class Measuring:
             panes.fold(events)
 
         self.read(match_of_plan(plan), span, snapshot, take)
+
+    def piece(self, match: Match, span: Span, snapshot: Snapshot) -> tuple[list[bytes], Position | None]:
+        """Return some events of a range, in order, and where that stopped short of its end; blocks."""
+        window = self._reader.window(match, span, snapshot, _PIECE, Reach.DISK, descending=False)
+        assert window is not None  # noqa: S101 - only what may not go to the disk returns None
+        return window.events, window.stopped
 
     def read(self, match: Match, span: Span, snapshot: Snapshot, take: Callable[[list[bytes]], None]) -> None:
         """Read the events in a range of ids, in order, some at a time; blocks."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from audit.log.following import LiveMetric, SyncLiveMetric
-from audit.metrics.query import MetricQuery, MetricResult, query_of
+from audit.log.registered import Registration
+from audit.metrics.query import Metric, MetricQuery, MetricResult, query_of
 
 if TYPE_CHECKING:
     from audit.log.core import LogCore
@@ -37,6 +39,40 @@ class Metrics:
         core = self._core
         plan = core.plan(query_of(query, members))
         return await core.threads.run(lambda: core.measuring.result(plan))
+
+    def register(self, metric: Metric) -> None:
+        """Keep a metric in the store from now on: through restarts, and with the events that are there already.
+
+        Those are folded in by a thread of its own; asked meanwhile, the metric reads those that are still missing. A
+        metric of the same name goes on when it is defined alike, and else begins anew.
+
+        Raises:
+            InvalidParameter: a member is out of form or bounds.
+            TooLarge: 100 metrics are registered already.
+            StoreClosed: the log is closed.
+        """
+        self._core.registered.register(metric)
+
+    def list(self) -> list[Registration]:
+        """Return the registered metrics, by name, and how many events each has folded in."""
+        return self._core.registered.registrations()
+
+    async def rebuild(self, name: str) -> None:
+        """Fold all events into a registered metric anew, and return when that is done.
+
+        Raises:
+            NotFound: no metric of that name is registered.
+            StoreClosed: the log was closed before it was done.
+        """
+        await asyncio.wrap_future(self._core.registered.rebuild(name))
+
+    async def settle(self) -> None:
+        """Return when every registered metric has all events folded in and kept that are committed now.
+
+        Raises:
+            StoreClosed: the log was closed before.
+        """
+        await asyncio.wrap_future(self._core.registered.caught_up())
 
     def subscribe(
         self,
@@ -73,6 +109,22 @@ class SyncMetrics:
     def get(self, query: MetricQuery | Mapping[str, Any] | None = None, **members: Any) -> MetricResult:
         """Return all windows of a query as of now. See `Metrics.get`."""
         return self._core.measuring.result(self._core.plan(query_of(query, members)))
+
+    def register(self, metric: Metric) -> None:
+        """Keep a metric in the store from now on. See `Metrics.register`."""
+        self._core.registered.register(metric)
+
+    def list(self) -> list[Registration]:
+        """Return the registered metrics, by name. See `Metrics.list`."""
+        return self._core.registered.registrations()
+
+    def rebuild(self, name: str) -> None:
+        """Fold all events into a registered metric anew. See `Metrics.rebuild`."""
+        self._core.registered.rebuild(name).result()
+
+    def settle(self) -> None:
+        """Return when every registered metric is up to date. See `Metrics.settle`."""
+        self._core.registered.caught_up().result()
 
     def subscribe(
         self,

@@ -55,6 +55,7 @@ class AppendQueue:
         self._bytes = 0
         self._refused: AuditError | None = None
         self._waiting = False
+        self._nudged = False
         abandon_after_fork(self)
 
     def put(self, pending: Pending, *, wait: bool) -> None:
@@ -97,18 +98,19 @@ class AppendQueue:
         self._bytes += pending.call.size_bytes
 
     def take(self, timeout_s: float | None = None) -> list[Pending]:
-        """Return the calls of the next commit, waiting for the first; none: the time is over, or the queue closed.
+        """Return the calls of the next commit, waiting for the first; none: the time is over, it is closed, or nudged.
 
         A commit ends at 1,000 events or 900 KiB; a call is never split, and a larger one comes alone.
         """
         with self._lock:
-            while not self._inside and self._refused is None:
+            while not self._inside and self._refused is None and not self._nudged:
                 self._waiting = True
                 try:
                     if not self._filled.wait(timeout_s):
                         return []
                 finally:
                     self._waiting = False
+            self._nudged = False
             taken: list[Pending] = []
             events = size = 0
             while self._inside:
@@ -128,6 +130,12 @@ class AppendQueue:
                 if not pending.future.cancelled():
                     self._enter(pending)
             return taken
+
+    def nudge(self) -> None:
+        """Have `take` return, with nothing if there is nothing."""
+        with self._lock:
+            self._nudged = True
+            self._filled.notify_all()
 
     @property
     def waiting(self) -> bool:

@@ -11,6 +11,8 @@ import os
 import random
 import threading
 from collections import deque
+from collections.abc import Sequence
+from concurrent.futures import Future as ThreadFuture
 from time import perf_counter
 from typing import Final
 
@@ -25,6 +27,7 @@ from audit.log.claims import Filling, Slots, digests_of, known_claim
 from audit.log.clock import Clock, ClockGuard
 from audit.log.deciding import apply_commit, number_events
 from audit.log.handle import WAIT_S, Handle
+from audit.log.keeps import Keeps
 from audit.log.meters import Meters
 from audit.log.queue import AppendQueue, Pending, Receipts
 from audit.log.recent import Snapshot, search_recent
@@ -38,7 +41,7 @@ from audit.model.ids import MAX_VALUE, RANDOM_BITS, EventId, format_id
 from audit.model.span import Span
 from audit.storage.gather import Gather
 from audit.storage.options import StoreOptions
-from audit.storage.port import Batch, Head, KnownClaim, Search, Storage
+from audit.storage.port import Batch, Head, KnownClaim, MetricWrite, Search, Storage
 
 __all__ = ["Sequencer"]
 
@@ -90,6 +93,7 @@ class Sequencer:
         """Id of the oldest event; None while there is none."""
         self._held: deque[Pending] = deque()
         self._untold: list[Answer] = []
+        self.keeps = Keeps()
         self._fenced_by: Exception | None = None
         self._attempts = 0
         self._guard = ClockGuard(clock, self.snapshot.last_id, accepted=accept_clock)
@@ -142,6 +146,12 @@ class Sequencer:
             self._min_ms = max(self._min_ms, self._guard.promise_ms())
             return max(self.snapshot.last_id + 1, self._min_ms << RANDOM_BITS)
 
+    def keep(self, writes: Sequence[MetricWrite]) -> ThreadFuture[None]:
+        """Have something of metrics written after the commit under way; see `Keeps.put`."""
+        future = self.keeps.put(writes)
+        self._queue.nudge()
+        return future
+
     def close(self) -> None:
         """Commit or fail every waiting call, and end the thread. Blocks."""
         self._queue.refuse(StoreClosed("the log is closed"))
@@ -162,6 +172,8 @@ class Sequencer:
             taken = [pending for pending in taken if not pending.future.cancelled()]
             if taken:
                 self._commit(taken)
+            if self.keeps and self._fenced_by is None:
+                self._keep()
             if not self._queue.waiting:
                 self._tell()
             over = not taken and self._queue.closed and not self._held
@@ -169,6 +181,7 @@ class Sequencer:
             if due_in_s is not None and (over or not due_in_s) and not self._handle.fenced:
                 self._store_checkpoint()
             if over:
+                self.keeps.close()
                 return
 
     def _store_checkpoint(self) -> None:
@@ -221,6 +234,14 @@ class Sequencer:
             answers.append((pending, _receipts(places, numbered)))
         self._tell()
         self._untold = answers
+
+    def _keep(self) -> None:
+        """Write what is kept of metrics; a failed write is a failed write."""
+        self._tell()
+        try:
+            self.keeps.write(self._handle.writable)
+        except Exception as error:  # noqa: BLE001 - whatever it was, the write may have happened: fence
+            self._fence(error)
 
     def _tell(self) -> None:
         """Answer the callers of the last commit, if that is still to be done.

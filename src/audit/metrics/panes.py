@@ -83,18 +83,23 @@ class Pane:
         count: How many.
         state: What they add up to.
         late: How many came late, by the time from which on a window that had ended was final without them.
+        first_ms: The earliest time of one; None: it is not known, nor needed.
     """
 
-    __slots__ = ("count", "late", "state")
+    __slots__ = ("count", "first_ms", "late", "state")
 
-    def __init__(self, state: Any, count: int = 0, late: dict[int, int] | None = None) -> None:
+    def __init__(
+        self, state: Any, count: int = 0, late: dict[int, int] | None = None, first_ms: int | None = None
+    ) -> None:
         self.count = count
+        self.first_ms = first_ms
         self.state = state
         self.late: dict[int, int] = {} if late is None else late
 
     def merge(self, other: Pane) -> None:
         """Take in another pane of the same plan."""
         self.count += other.count
+        self.first_ms = _least(self.first_ms, other.first_ms)
         if self.state is not None:
             self.state.merge(other.state)
         for came, count in other.late.items():
@@ -111,7 +116,7 @@ class Panes:
         """Panes changed since whoever looks after them has cleared this."""
         self._groups: set[GroupKey] = set()
         self.first_ms: int | None = None
-        """The earliest time of an event in them."""
+        """The earliest time of an event in them, where `occurred_at` places events."""
         self._kinds = dict(zip((*plan.actions, *plan.planned), (UP, DOWN, PLANNED, UNPLANNED), strict=False))
         self._field = None if plan.field is None else getter_of(plan.field)
         self._by = None if plan.by is None else getter_of(plan.by)
@@ -143,6 +148,8 @@ class Panes:
             return
         if rows is None and self.members:
             rows = decode_rows(events, self.members)
+        if rows is None and self._all_in_one(events):
+            return
         recorded = [recorded_ms(event) for event in events]
         times = recorded if rows is None or not self._plan.occurred else _occurred(rows, recorded)
         values = self._values(events, rows, times)
@@ -160,6 +167,14 @@ class Panes:
             some = None if values is None else [values[position] for position in chosen]
             self._add(key, group, [times[p] for p in chosen], some, [recorded[p] for p in chosen])
 
+    def _all_in_one(self, events: Sequence[bytes]) -> bool:
+        """Count events of which nothing but their number matters, if all lie in one pane."""
+        key = self.place(recorded_ms(events[0]))
+        if key is None or key != self.place(recorded_ms(events[-1])):
+            return False
+        self._pane(key, None).count += len(events)
+        return True
+
     def add_count(self, start_ms: int, count: int) -> None:
         """Take in events that somebody else has counted."""
         key = self._keys([start_ms])[0]
@@ -168,8 +183,7 @@ class Panes:
 
     def take(self, start_ms: int, group: GroupKey, pane: Pane) -> None:
         """Take in a pane of the same plan that was kept somewhere."""
-        if self.first_ms is None or start_ms < self.first_ms:
-            self.first_ms = start_ms
+        self.first_ms = _least(self.first_ms, pane.first_ms)
         self._pane(start_ms, group).merge(pane)
 
     def prune(self, before_ms: int) -> None:
@@ -179,6 +193,10 @@ class Panes:
             if self._plan.carries:
                 for group, pane in gone.items():
                     self._pane(BEFORE, group).merge(pane)
+
+    def place(self, ms: int) -> int | None:
+        """Return the key of the pane that a time lies in; None: it lies in none."""
+        return self._keys([ms])[0]
 
     def _keys(self, times: list[int]) -> list[int | None]:
         plan = self._plan
@@ -234,10 +252,9 @@ class Panes:
         pane.count += len(times)
         if values is not None:
             pane.state.add(values)
-        first = min(times)
-        if self.first_ms is None or first < self.first_ms:
-            self.first_ms = first
         if self._plan.occurred:
+            pane.first_ms = _least(pane.first_ms, min(times))
+            self.first_ms = _least(self.first_ms, pane.first_ms)
             for came in self._late(key, recorded):
                 pane.late[came] = pane.late.get(came, 0) + 1
 
@@ -267,6 +284,10 @@ class Panes:
             if len(self._groups) > MAX_GROUPS:
                 raise TooLarge("group_by", f"makes over {MAX_GROUPS} groups: choose a value with fewer, or a filter")
         return pane
+
+
+def _least(one: int | None, other: int | None) -> int | None:
+    return one if other is None or (one is not None and one < other) else other
 
 
 def _occurred(rows: list[Any], recorded: list[int]) -> list[int]:

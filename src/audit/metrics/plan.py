@@ -64,6 +64,9 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         last_ms: The horizon; None: there is none.
         window_ms: Length of the windows; None: one over the whole span.
         hop_ms: From one window's start to the next; 0 without windows.
+        metric: Name of the registered metric whose panes it can use; None: it is of none.
+        kept_ms: Length of those panes.
+        kept: Digest of the plan that they are of.
     """
 
     measure: str
@@ -82,6 +85,9 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     last_ms: int | None
     window_ms: int | None
     hop_ms: int
+    metric: str | None = None
+    kept_ms: int = 0
+    kept: str = ""
 
     @property
     def carries(self) -> bool:
@@ -158,11 +164,14 @@ def plan_of(query: MetricQuery, metric: Metric | None = None) -> Plan:
         last_ms=None if query.last is None else parse_duration(query.last, "last"),
         window_ms=window_ms,
         hop_ms=hop_ms,
+        metric=query.metric,
+        kept_ms=0 if query.metric is None or metric is None else parse_duration(metric.pane, "pane"),
+        kept="" if query.metric is None or metric is None else check_metric(metric).digest,
     )
 
 
 def check_metric(metric: Metric) -> Plan:
-    """Return the plan that keeps a metric's panes.
+    """Return the plan of a metric's panes, which is the metric's own, whatever is asked of it later.
 
     Raises:
         InvalidParameter: a member is out of form or bounds.

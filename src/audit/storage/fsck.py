@@ -27,6 +27,7 @@ from audit.codec.keys import (
     EXPIRED,
     ID_BYTES,
     META,
+    METRIC,
     POSTING,
     RECEIPT,
     ROLLUP,
@@ -65,7 +66,21 @@ _NO_RECORD: Final = (
     ValueError,
 )
 _KINDS: Final = frozenset(
-    (CHECKPOINT, CHUNK, COMMIT, END, META[:1], POSTING, RECEIPT, ROLLUP, SEGMENT, SEGMENT_RECEIPTS, TILE, TOPIC)
+    (
+        CHECKPOINT,
+        CHUNK,
+        COMMIT,
+        END,
+        META[:1],
+        METRIC[:1],
+        POSTING,
+        RECEIPT,
+        ROLLUP,
+        SEGMENT,
+        SEGMENT_RECEIPTS,
+        TILE,
+        TOPIC,
+    )
 )
 
 
@@ -310,6 +325,9 @@ class _Check:
                     self._note(describe(key), "is not what the events say")
         self._amount(TOPIC, len(self._counts), "topic counts")
         self._rollups()
+        for key, record in self._records(METRIC[:1]):
+            with self._noting(describe(key)):
+                open_record(key, record)
         for digest, receipt in self._receipts.items():
             key = receipt_key(digest)
             with self._noting(describe(key)):

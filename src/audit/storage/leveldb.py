@@ -49,12 +49,14 @@ from audit.storage.fsck import Report, check_database
 from audit.storage.gate import Gate
 from audit.storage.kept import Kept, NotKept
 from audit.storage.leveldb_read import SealedReader
+from audit.storage.metricrecords import put_metrics, read_metric, read_metrics
 from audit.storage.options import StoreOptions
 from audit.storage.port import (
     Batch,
     ChildCount,
     Found,
     Head,
+    KeptMetric,
     KnownClaim,
     RollupRange,
     Rollups,
@@ -170,6 +172,7 @@ class LevelDBStorage:
                         key = commit_key(batch.head.events[0])
                         puts.put(key, encode_commit(key, batch.head))
                     self._put_tree(puts, batch)
+                    put_metrics(self._database, puts, batch.metrics)
                     batch.ready()
             except (plyvel.Error, OSError) as error:
                 raise OutcomeUnknown(f"the write failed, its outcome is not known: {error_text(error)}") from error
@@ -269,6 +272,16 @@ class LevelDBStorage:
             with closing(snapshot.raw_iterator(verify_checksums=True)) as iterator:
                 sealed, *_ = _sealed_end(iterator)
             return Rollups(sealed, read_rollups(snapshot, topic, ranges))
+
+    def metrics(self) -> dict[str, bytes]:
+        """See `Storage.metrics`."""
+        with self._gate, _reading:
+            return read_metrics(self._database)
+
+    def metric(self, name: str, low_ms: int, high_ms: int) -> KeptMetric | None:
+        """See `Storage.metric`."""
+        with self._gate, _reading, closing(self._database.snapshot()) as snapshot:
+            return read_metric(snapshot, name, low_ms, high_ms)
 
     def close(self) -> None:
         """See `Storage.close`."""

@@ -23,6 +23,7 @@ from audit.storage.port import (
     ChildCount,
     Found,
     Head,
+    KeptMetric,
     KnownClaim,
     RollupRange,
     Rollups,
@@ -48,6 +49,7 @@ class Disk:
         self.tiles: dict[bytes, bytes] = {}
         self.tree: TreeHead | None = None
         self.checkpoint: SignedCheckpoint | None = None
+        self.metrics: dict[str, KeptMetric] = {}
 
 
 class MemoryStorage:
@@ -93,6 +95,10 @@ class MemoryStorage:
                 disk.tiles[key] = record
             disk.tree = batch.tree or disk.tree
             disk.checkpoint = batch.checkpoint or disk.checkpoint
+            for write in batch.metrics:
+                known = disk.metrics.get(write.name)
+                panes = {} if write.anew or known is None else known.panes
+                disk.metrics[write.name] = KeptMetric(write.body, {**panes, **write.panes})
 
     def _seal(self, segment: Segment) -> None:
         sealed = self._disk.sealed
@@ -201,6 +207,21 @@ class MemoryStorage:
                     start = ms - ms % level.unit_ms
                     counts[start] = counts.get(start, 0) + 1
         return Rollups(len(sealed), counts)
+
+    def metrics(self) -> dict[str, bytes]:
+        """See `Storage.metrics`."""
+        self._check_open()
+        return {name: kept.body for name, kept in sorted(self._disk.metrics.items())}
+
+    def metric(self, name: str, low_ms: int, high_ms: int) -> KeptMetric | None:
+        """See `Storage.metric`."""
+        self._check_open()
+        with self._lock:
+            kept = self._disk.metrics.get(name)
+            if kept is None:
+                return None
+            some = {start: pane for start, pane in sorted(kept.panes.items()) if low_ms <= start < high_ms}
+            return kept._replace(panes=some)
 
     def close(self) -> None:
         """See `Storage.close`."""

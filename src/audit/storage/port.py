@@ -6,7 +6,7 @@ beside it. Every error is one of ours; none of a driver's gets through.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 import msgspec
@@ -26,7 +26,9 @@ __all__ = [
     "ChildCount",
     "Found",
     "Head",
+    "KeptMetric",
     "KnownClaim",
+    "MetricWrite",
     "RollupRange",
     "Rollups",
     "Run",
@@ -69,6 +71,29 @@ class SignedCheckpoint(NamedTuple):
     note: str
 
 
+class MetricWrite(NamedTuple):
+    """What is kept of a registered metric from now on.
+
+    Attributes:
+        name: Its name.
+        body: What is kept of the metric itself.
+        panes: What is kept of each pane that changed, by its start in Unix milliseconds.
+        anew: Whether its other panes are gone.
+    """
+
+    name: str
+    body: bytes
+    panes: Mapping[int, bytes]
+    anew: bool = False
+
+
+class KeptMetric(NamedTuple):
+    """What is kept of a registered metric, and of some of its panes by their start."""
+
+    body: bytes
+    panes: dict[int, bytes]
+
+
 def _nothing() -> None:
     pass
 
@@ -83,6 +108,7 @@ class Batch(NamedTuple):
         tiles: Tiles of the Merkle tree that it filled, in order.
         tree: Size and root of all that is in full tiles of leaves, when there are new ones; else None.
         checkpoint: Takes the place of the one before; or None.
+        metrics: What is kept of registered metrics.
         ready: Called when all is put together, right before it is written: nothing else may wait for it, as a storage
             need not call it, or may do so twice.
     """
@@ -93,6 +119,7 @@ class Batch(NamedTuple):
     tiles: Sequence[Tile] = ()
     tree: TreeHead | None = None
     checkpoint: SignedCheckpoint | None = None
+    metrics: Sequence[MetricWrite] = ()
     ready: Callable[[], None] = _nothing
 
 
@@ -285,6 +312,24 @@ class Storage(Protocol):
 
     def rollups(self, topic: Topic, ranges: Sequence[RollupRange]) -> Rollups:
         """Return the sealed events of a topic, and of those nested below it, by time of recording; all at one moment.
+
+        Raises:
+            StoreCorrupt: a record is damaged.
+            Unavailable: the disk can't be read.
+        """
+        ...
+
+    def metrics(self) -> dict[str, bytes]:
+        """Return what is kept of each registered metric, by its name.
+
+        Raises:
+            StoreCorrupt: a record is damaged.
+            Unavailable: the disk can't be read.
+        """
+        ...
+
+    def metric(self, name: str, low_ms: int, high_ms: int) -> KeptMetric | None:
+        """Return a registered metric and its panes that start in a range, all at one moment; None: there is none.
 
         Raises:
             StoreCorrupt: a record is damaged.

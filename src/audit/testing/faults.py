@@ -17,6 +17,7 @@ from audit.storage.port import (
     ChildCount,
     Found,
     Head,
+    KeptMetric,
     KnownClaim,
     RollupRange,
     Rollups,
@@ -212,6 +213,14 @@ class FaultyStorage:
     def rollups(self, topic: Topic, ranges: Sequence[RollupRange]) -> Rollups:
         """Return a topic's sealed events by time."""
         return self._storage.rollups(topic, ranges)
+
+    def metrics(self) -> dict[str, bytes]:
+        """Return what is kept of each registered metric."""
+        return self._storage.metrics()
+
+    def metric(self, name: str, low_ms: int, high_ms: int) -> KeptMetric | None:
+        """Return a registered metric and some of its panes."""
+        return self._storage.metric(name, low_ms, high_ms)
 
     def close(self) -> None:
         """Close the storage beneath."""

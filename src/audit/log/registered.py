@@ -1,0 +1,263 @@
+"""Registered metrics: their panes are kept in the store, and brought up to the log by a thread of their own.
+
+Off the path of appends: the thread follows the log, some events at a time, and has the writer keep the panes that
+changed together with how far they go. Whoever asks reads those panes, and the events after them; so an answer is exact
+however far behind the thread is. What a crash takes away is folded in again.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from concurrent.futures import Future, wait
+from typing import Final, NamedTuple
+
+from audit.codec.cursors import Position
+from audit.log.clock import Clock
+from audit.log.folding import Folding, fold_next
+from audit.log.handle import Handle
+from audit.log.measuring import Measuring
+from audit.log.sequencer import Sequencer
+from audit.log.wakeups import Sleeper, Wakeups
+from audit.metrics.keeping import Kept, decode_kept
+from audit.metrics.plan import Plan, check_metric
+from audit.metrics.query import Metric
+from audit.model.errors import AuditError, NotFound, StoreClosed, TooLarge, Unavailable
+
+__all__ = ["MAX_METRICS", "Registered", "Registration"]
+
+MAX_METRICS: Final = 100
+_KEEP_EVENTS: Final = 20_000
+"""Events after which panes are kept, though more are to come."""
+_KEEP_MS: Final = 1_000
+_GATHER_S: Final = 0.1
+"""How long commits gather before they are folded in: many at once cost less than one after the other."""
+_RETRY_S: Final = 1.0
+_log = logging.getLogger("audit")
+
+
+class Registration(NamedTuple):
+    """A registered metric, and how many of the log's events are in its panes so far."""
+
+    metric: Metric
+    size: int
+
+
+class Registered:
+    """The registered metrics of one log. Any thread may ask; its own alone folds."""
+
+    def __init__(
+        self, handle: Handle, measuring: Measuring, sequencer: Sequencer, wakeups: Wakeups, clock: Clock
+    ) -> None:
+        """Take over the metrics that the store has.
+
+        Raises:
+            StoreCorrupt: one of them is damaged.
+        """
+        self._handle = handle
+        self._measuring = measuring
+        self._sequencer = sequencer
+        self._wakeups = wakeups
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._foldings: dict[str, Folding] = {}
+        self._kept_ms = clock.monotonic_ms()
+        self._thread: threading.Thread | None = None
+        self._stopping = threading.Event()
+        self._changed = threading.Event()
+        self._sleeper: Sleeper | None = None
+        for name, body in handle.read(lambda storage: storage.metrics()).items():
+            kept = decode_kept(name, body)
+            self._foldings[name] = Folding(kept.metric, check_metric(kept.metric), _position(kept))
+
+    def register(self, metric: Metric) -> None:
+        """Keep a metric from now on; one of the same name and definition goes on, one of another begins anew.
+
+        Raises:
+            InvalidParameter: a member is out of form or bounds.
+            TooLarge: there are 100 already.
+            StoreClosed: the log is closed.
+        """
+        self._handle.check()
+        plan = check_metric(metric)
+        with self._lock:
+            known = self._foldings.get(metric.name)
+            if known is not None and known.metric == metric:
+                return
+            if known is None and len(self._foldings) >= MAX_METRICS:
+                raise TooLarge("name", f"{MAX_METRICS} metrics are registered already, which is the most there may be")
+            same = known is not None and known.plan == plan and known.metric.pane == metric.pane
+            if known is not None and same:
+                known.metric = metric
+                known.told = False
+            else:
+                self._foldings[metric.name] = Folding(metric, plan, None)
+        self.start()
+
+    def start(self) -> None:
+        """Begin to follow the log, if there is anything to follow it for."""
+        with self._lock:
+            if self._thread is None and self._foldings and not self._stopping.is_set():
+                self._thread = threading.Thread(target=self._run, name="audit-metrics", daemon=True)
+                self._thread.start()
+        self._wake()
+
+    def registrations(self) -> list[Registration]:
+        """Return the registered metrics, by name."""
+        with self._lock:
+            return [Registration(one.metric, one.size) for _, one in sorted(self._foldings.items())]
+
+    def metric(self, name: str) -> Metric:
+        """Return a registered metric.
+
+        Raises:
+            NotFound: there is none of that name.
+        """
+        return self._folding(name).metric
+
+    def plan(self, name: str) -> Plan:
+        """Return the plan that its panes are of; errors as of `metric`."""
+        return self._folding(name).plan
+
+    def _folding(self, name: str) -> Folding:
+        with self._lock:
+            found = self._foldings.get(name)
+        if found is None:
+            raise NotFound(f"no metric is registered as {name!r:.140}")
+        return found
+
+    def rebuild(self, name: str) -> Future[None]:
+        """Fold all events anew; the future is done when the panes go as far as the log did when this was called.
+
+        Raises:
+            NotFound: there is none of that name.
+        """
+        folding = self._folding(name)
+        future: Future[None] = Future()
+        with self._lock:
+            anew = Folding(folding.metric, folding.plan, None)
+            anew.waiting.append((self._measuring.size, future))
+            anew.waiting += folding.waiting
+            self._foldings[name] = anew
+        self.start()
+        return future
+
+    def caught_up(self) -> Future[None]:
+        """Return a future that is done when the panes of all metrics go as far as the log does now."""
+        all_done: Future[None] = Future()
+        size = self._measuring.size
+        with self._lock:
+            parts = [(folding, Future[None]()) for folding in self._foldings.values()]
+            for folding, part in parts:
+                folding.waiting.append((size, part))
+        left = len(parts)
+        if not left:
+            all_done.set_result(None)
+
+        def done(part: Future[None]) -> None:
+            nonlocal left
+            left -= 1
+            error = part.exception()
+            if error is not None and not all_done.done():
+                all_done.set_exception(error)
+            elif not left and not all_done.done():
+                all_done.set_result(None)
+
+        for _, part in parts:
+            part.add_done_callback(done)
+        self._wake()
+        return all_done
+
+    def close(self) -> None:
+        """Keep what is folded in, and end the thread. Blocks."""
+        self._stopping.set()
+        self._wake()
+        thread = self._thread
+        if thread is not None and thread is not threading.current_thread():
+            thread.join()
+        for folding in self._foldings.values():
+            folding.fail(StoreClosed("the log is closed"))
+
+    # -- the thread --------------------------------------------------------------------------------------------------
+
+    def _wake(self) -> None:
+        self._changed.set()
+        sleeper = self._sleeper
+        if sleeper is not None:
+            sleeper.wake()
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            self._changed.clear()
+            try:
+                more = self._step()
+            except StoreClosed:
+                break
+            except AuditError as error:
+                _log.warning("registered metrics wait, and go on later: %s", error)
+                self._stopping.wait(_RETRY_S)
+                continue
+            except Exception:  # noqa: BLE001 - whatever it was, the log goes on, and this is tried again
+                _log.exception("registered metrics wait, and go on later")
+                self._stopping.wait(_RETRY_S)
+                continue
+            if not more:
+                self._sleep()
+        try:
+            self._keep(self._all())
+        except AuditError as error:
+            _log.warning("what is not kept of registered metrics is folded in again: %s", error)
+
+    def _all(self) -> list[Folding]:
+        with self._lock:
+            return list(self._foldings.values())
+
+    def _step(self) -> bool:
+        """Fold in some events, and keep what is to be kept; return whether there is more to do."""
+        foldings = self._all()
+        snapshot = self._measuring.look().snapshot
+        folded = fold_next(foldings, self._measuring, self._handle, snapshot)
+        now_ms = self._clock.monotonic_ms()
+        due = [one for one in foldings if one.unkept >= _KEEP_EVENTS or not one.told or one.has_waiting]
+        if not folded or now_ms - self._kept_ms >= _KEEP_MS:
+            due = [one for one in foldings if one.unkept or not one.told]
+        if due:
+            self._keep(due)
+        for one in foldings:
+            one.tell()
+        return folded
+
+    def _keep(self, foldings: list[Folding]) -> None:
+        """Have the writer keep what has changed, and wait until it is on disk."""
+        changed = [one for one in foldings if one.unkept or not one.told]
+        if not changed:
+            return
+        future = self._sequencer.keep([one.write() for one in changed])
+        while not wait((future,), _GATHER_S).done:
+            if self._stopping.is_set() and self._handle.fenced:
+                raise Unavailable("the store is fenced, and the log is being closed")
+        future.result()
+        self._kept_ms = self._clock.monotonic_ms()
+        for one in changed:
+            one.kept()
+
+    def _sleep(self) -> None:
+        """Wait for the next commit, and a little for more of them."""
+        sleeper = Sleeper(None)
+        self._sleeper = sleeper
+        size = min([one.size for one in self._all()], default=self._measuring.size)
+        try:
+            still = lambda: size == self._measuring.size and not self._changed.is_set()  # noqa: E731
+            if self._wakeups.sleep(sleeper, (), still):
+                try:
+                    sleeper.wait_blocking(None)
+                finally:
+                    self._wakeups.leave(sleeper, (), lambda: Position(-1, 0))
+        finally:
+            self._sleeper = None
+        if not self._changed.is_set():
+            self._stopping.wait(_GATHER_S)
+
+
+def _position(kept: Kept) -> Position | None:
+    return Position(kept.size - 1, int(kept.last_id, 16)) if kept.size else None
