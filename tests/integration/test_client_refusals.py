@@ -285,7 +285,7 @@ async def test_connecting_that_is_cancelled_leaves_nothing() -> None:
 async def test_append_that_never_left_is_not_in_doubt() -> None:
     fake = Fake(answers(None))
     async with scripted(fake) as url, connect(url, call_timeout_s=0.1) as log:
-        link = log._core._link
+        link = log._core.connection.link
         assert link is not None
         link.limit(Limits(requests=1))
         reading = asyncio.create_task(log.list())
@@ -317,7 +317,7 @@ async def test_cancelled_call_is_forgotten_and_its_late_answer_dropped() -> None
         await fake.arrived.wait()
         call.cancel()
         await asyncio.wait((call,))
-        link = log._core._link
+        link = log._core.connection.link
         assert link is not None
         assert link._waiting == {}
         assert link._session._waiting == set()

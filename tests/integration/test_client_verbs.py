@@ -210,13 +210,13 @@ async def test_dropped_tail_is_cancelled_on_the_server(log: Audit) -> None:
     async with log.serve("127.0.0.1:0") as server, connect(server.urls[0]) as near:
         tail = near.subscribe(A)
         assert isinstance(await tail.read(), CaughtUp)
-        assert (len(near._core._feeds), len(log._core.wakeups)) == (1, 1)
+        assert (len(near._core.feeds), len(log._core.wakeups)) == (1, 1)
         del tail
         gc.collect()
         # Answered in order: the cancel went out before.
         await near.info()
         await near.info()
-        assert near._core._feeds == {}
+        assert len(near._core.feeds) == 0
         assert len(log._core.wakeups) == 0
 
 

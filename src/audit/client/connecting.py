@@ -96,5 +96,5 @@ class Connecting:
 
     async def _open(self) -> RemoteAudit:
         core = RemoteCore(self._address, self._options)
-        await core.start()
+        await core.connection.start()
         return RemoteAudit(core)

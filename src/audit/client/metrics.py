@@ -56,7 +56,7 @@ class RemoteMetrics:
         """
         feed = MetricFeed(query_of(query, members), check_every(every), cursor)
         metric = RemoteMetric(self._core, feed)
-        self._core.add(feed)
+        self._core.feeds.add(feed)
         return metric
 
 

@@ -198,7 +198,7 @@ class RemoteAudit:
         )
         feed = Feed(FeedQuery(params, digest, start), self._core.options.credit)
         tail = RemoteTail(self._core, feed)
-        self._core.add(feed)
+        self._core.feeds.add(feed)
         return tail
 
     async def topics(self, topic: Sequence[str] = (), *, limit: int = 100, cursor: str | None = None) -> TopicPage:
@@ -232,11 +232,11 @@ class RemoteAudit:
 
     async def close(self) -> None:
         """End every tail with reason `shutdown` and every call with an error, and close the connection."""
-        await self._core.close()
+        await self._core.connection.close()
 
     @property
     def _store_id(self) -> str:
-        return self._core.info.store.id
+        return self._core.connection.info.store.id
 
 
 def _new_key() -> str:

@@ -68,7 +68,7 @@ class RemoteTail:
             event = feed.pop()
             if event is not None:
                 if feed.to_grant:
-                    self._core.refill(feed)
+                    self._core.feeds.refill(feed)
                 return event
             if isinstance(await self._next(0), End):
                 raise StopAsyncIteration
@@ -115,7 +115,7 @@ class RemoteTail:
                 return None
             notice = feed.take(max_events)
             if notice is not None:
-                self._core.refill(feed)
+                self._core.feeds.refill(feed)
                 return notice
             await self._waiting.wait()
 

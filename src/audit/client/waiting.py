@@ -7,7 +7,8 @@ import contextlib
 import weakref
 from collections.abc import Callable
 
-from audit.client.core import AnyFeed, RemoteCore
+from audit.client.core import RemoteCore
+from audit.client.subscribing import AnyFeed
 
 __all__ = ["Waiting"]
 
@@ -40,7 +41,7 @@ class Waiting:
     def close(self) -> None:
         """Drop the feed; may be called twice."""
         self._finalizer.detach()
-        self._core.drop(self._feed)
+        self._core.feeds.drop(self._feed)
 
 
 def _waker(waiting: Waiting) -> Callable[[], None]:
@@ -58,4 +59,4 @@ def _waker(waiting: Waiting) -> Callable[[], None]:
 def _dropped(loop: asyncio.AbstractEventLoop, core: RemoteCore, feed: AnyFeed) -> None:
     # Collected in whatever thread; a closed loop has nothing left to free.
     with contextlib.suppress(RuntimeError):
-        loop.call_soon_threadsafe(core.drop, feed)
+        loop.call_soon_threadsafe(core.feeds.drop, feed)
