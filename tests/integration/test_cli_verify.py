@@ -9,13 +9,14 @@ import pytest
 from audit import Audit, NewEvent
 from audit.app.keyfiles import load_signing_key
 from audit.cli.program import run
+from audit.log.signing import Signing
 from audit.proof.checkpoints import Checkpoint, cosign, sign_checkpoint
 from audit.proof.exports import encode_end, encode_head, encode_run
 from audit.proof.files import EventProof, encode_proof
 from audit.proof.frontier import Frontier
 from audit.proof.leaves import erased_form, leaf_hashes
 from audit.proof.proving import prove_inclusion
-from audit.proof.rotation import sign_rotation
+from audit.proof.rotation import follow_rotations, sign_rotation
 from audit.proof.selections import prove_selection
 from audit.storage.options import StoreOptions
 
@@ -156,6 +157,25 @@ def test_a_checkpoint_is_verified_and_a_key_that_was_replaced_leads_to_the_new_o
     assert run(["verify", "checkpoint", "--key", "log.key.pub", "--rotation", "rotation"]) == 0
     assert run(["verify", "checkpoint", "--key", "new.key.pub", "--rotation", "rotation"]) == 1
     capsys.readouterr()
+
+
+def test_a_rotation_is_an_event_and_a_file_and_leads_to_the_new_key(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["key", "rotate", "log.key", "--to", "new.key", "--data", "data", "--checkpoint-file", "newest"]
+    assert run(command) == 0
+    new = load_signing_key(Path("new.key"))
+    assert capsys.readouterr().out == f"{new.verifier.text}\n"
+    statement = Path("new.key.rotation").read_text(encoding="utf-8")
+    assert follow_rotations(world.key.verifier, [statement], ORIGIN)[-1] == new.verifier
+    with Audit.open_sync("data", signing=Signing(keys=(new,), checkpoint_file=Path("newest"))) as log:
+        (event,) = log.list(("audit", "key")).events
+    assert (event.index, event.action, event.data) == (10, "audit.key_rotated", statement)
+    # The checkpoint made then is signed by both; those to come by the new key alone.
+    for key in ("log.key.pub", "new.key.pub"):
+        assert run(["verify", "newest", "--key", key]) == 0
+    assert run(command) == 2
+    assert "--to: new.key is there already" in capsys.readouterr().err
 
 
 def test_what_was_given_wrongly_ends_with_2(world: World, capsys: pytest.CaptureFixture[str]) -> None:

@@ -32,10 +32,10 @@ from audit.log.wakeups import Wakeups
 from audit.metrics.plan import Plan, plan_of
 from audit.metrics.query import MetricQuery
 from audit.model.errors import StoreForked
-from audit.model.event import NewEvent
+from audit.model.event import NewEvent, Receipt
 from audit.model.ids import EventId, format_id
 from audit.model.span import Bound, to_span
-from audit.model.topic import Topic
+from audit.model.topic import INTERNAL_ROOT, Topic
 from audit.storage.options import StoreOptions
 from audit.storage.port import Storage
 
@@ -122,6 +122,12 @@ class LogCore:
         self._owner = os.getpid()
         self.sequencer.start()
         self.registered.start()
+
+    def record_rotation(self, statement: str) -> Receipt:
+        """Append the event that tells of a key's rotation; blocks."""
+        event = NewEvent(topics=[(INTERNAL_ROOT, "key")], action=f"{INTERNAL_ROOT}.key_rotated", data=statement)
+        receipt: Receipt = self.submit((event,), None, None, many=False, internal=True).result()[0]
+        return receipt
 
     def submit(
         self,

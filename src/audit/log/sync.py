@@ -164,6 +164,10 @@ class SyncAudit:
         """Return the proof that the log of `to` events begins with that of `from_` events. See `Audit.consistency`."""
         return self._core.proofs.consistency(from_, to)
 
+    def record_rotation(self, statement: str) -> Receipt:
+        """Record a statement of `sign_rotation`, by which another key takes the place of the one that signs now."""
+        return self._core.record_rotation(statement)
+
     def backup(
         self,
         path: str | os.PathLike[str],

@@ -7,10 +7,15 @@ from typing import Annotated
 
 import typer
 
+from audit.app import Audit
 from audit.app.keyfiles import create_key, load_signing_key
+from audit.cli.options import DataDir, NoUrl, located
 from audit.cli.terminal import write
+from audit.log.backupfile import new_file
+from audit.log.signing import Signing
 from audit.model.errors import InvalidParameter
 from audit.proof.keys import COSIGNATURE, ED25519
+from audit.proof.rotation import sign_rotation
 
 __all__ = ["key"]
 
@@ -39,3 +44,29 @@ def show(
 ) -> None:
     """Print the public half of a private key."""
     write(f"{load_signing_key(file, 'FILE').verifier.text}\n".encode())
+
+
+@key.command()
+def rotate(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The key that signs now.", show_default=False)],
+    to: To,
+    data: DataDir = None,
+    checkpoint_file: Annotated[
+        Path | None, typer.Option("--checkpoint-file", metavar="FILE", help="Where the log's checkpoints are kept.")
+    ] = None,
+    _url: NoUrl = None,
+) -> None:
+    """Put a new key in place of one: both sign so, in an event of the log and in the new file with `.rotation`."""
+    path = located(data)
+    old = load_signing_key(file, "FILE")
+    statement_path = to.with_name(f"{to.name}.rotation")
+    # Opened first: a log that is not what the old key signed gets no new one. Its next checkpoint is signed by both.
+    with Audit.open_sync(path, signing=Signing(keys=(old,), checkpoint_file=checkpoint_file)):
+        pass
+    made = create_key(to, old.name, old.algorithm, "--to")
+    statement = sign_rotation(old.name, old, made)
+    with new_file(statement_path, "--to") as target:
+        target.write(statement.encode())
+    with Audit.open_sync(path, signing=Signing(keys=(made, old), checkpoint_file=checkpoint_file)) as log:
+        log.record_rotation(statement)
+    write(f"{made.verifier.text}\n".encode())
