@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help venv check lint format types imports test fault fault-long coverage fuzz bench bench-peers demo proto client-ts client-wire build clean
+.PHONY: help venv check lint format types imports test fault fault-long coverage fuzz bench bench-peers demo proto client-ts client-wire dashboard build clean
 
 help: ## List the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -75,8 +75,9 @@ bench-peers: $(STAMP) ## Run the same work through other stores and ours (ARGS="
 demo: $(STAMP) ## Walk through the command line on a store of its own
 	PATH="$(CURDIR)/$(BIN):$$PATH" sh docs/demo.sh
 
-proto: $(STAMP) ## Write the schemas and the AsyncAPI document of the wire anew, from the code
+proto: $(STAMP) ## Write what is made of the wire's messages anew: schemas, AsyncAPI document, TypeScript types
 	$(BIN)/python proto/generate.py
+	$(MAKE) --no-print-directory client-wire
 
 # What is written in TypeScript. A machine without Node checks the rest: CI has one.
 CLIENTS := clients/node_modules/.installed
@@ -87,20 +88,23 @@ $(CLIENTS): clients/package-lock.json clients/package.json $(wildcard clients/*/
 	@touch $@
 
 ifeq ($(shell command -v npm),)
-client-ts client-wire:
+client-ts client-wire dashboard:
 	@echo '$@: there is no Node here (npm): left out'
 else
-client-ts: $(STAMP) $(CLIENTS) ## Check the TypeScript client: lint, types, package, tests in Node and Chromium
+client-ts: $(STAMP) $(CLIENTS) ## Check the TypeScript client and the dashboard: lint, types, tests in Node and Chromium
 	cd clients && npm run --silent check
 
 client-wire: $(CLIENTS) ## Write the client's types of the messages anew, from proto/schemas
 	cd clients && npm run --silent wire --workspace typescript
+
+dashboard: $(CLIENTS) ## Build the pages that a server shows at /, into src/audit/server/pages
+	cd clients && npm run --silent build --workspace dashboard
 endif
 
-build: $(STAMP) ## Build the wheel and the source archive into dist/
+build: $(STAMP) dashboard ## Build the wheel and the source archive into dist/
 	$(BIN)/python -m build
 
 clean: ## Remove caches and build output (to start over: rm -rf .venv)
-	rm -rf clients/*/dist
+	rm -rf clients/*/dist clients/*/shots src/audit/server/pages
 	rm -rf dist build htmlcov $(FAULT_REPORT)* .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find src tests docs -type d -name __pycache__ -prune -exec rm -rf {} + 2>/dev/null || true

@@ -7,7 +7,7 @@ from starlette.middleware import Middleware
 from starlette.routing import WebSocketRoute
 
 from audit.protocol.limits import PATH
-from audit.server import http, operator
+from audit.server import http, operator, pages
 from audit.server.context import ServerContext
 from audit.server.hosts import KnownHosts
 from audit.server.problems import EXCEPTION_HANDLERS
@@ -24,7 +24,7 @@ def build_app(context: ServerContext, *, local: bool) -> Starlette:
         local: Whether only this machine can reach it, and nobody has to say who they are.
     """
     app = Starlette(
-        routes=[WebSocketRoute(PATH, Rpc(context)), *http.routes(context), *operator.routes(context)],
+        routes=[WebSocketRoute(PATH, Rpc(context)), *http.routes(context), *operator.routes(context), *pages.routes()],
         middleware=[Middleware(KnownHosts, allow_origins=context.options.allow_origins)] if local else [],
         exception_handlers=EXCEPTION_HANDLERS,
     )
