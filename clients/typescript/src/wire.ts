@@ -108,6 +108,19 @@ export interface Receipt {
   index: number;
 }
 /**
+ * What an answer knew: the events up to a cursor, and the time. The same two give the same answer for ever.
+ */
+export interface AsOf {
+  /**
+   * Resumes a subscription of the query right after this answer.
+   */
+  cursor: string;
+  /**
+   * Every event in the answer was recorded before it; divisors are clipped to it.
+   */
+  time: string;
+}
+/**
  * Events of a subscription; `cursor` resumes right after them.
  */
 export interface BatchNote {
@@ -215,7 +228,9 @@ export interface WireError {
   data: WireErrorData;
 }
 /**
- * What a program needs to know of an error; `parameter` is the path of the one that is wrong.
+ * What a program needs to know of an error.
+ *
+ *     `parameter` is the path of the one that is wrong; `retry_after_ms` says when to try again what was done too often.
  */
 export interface WireErrorData {
   code:
@@ -237,6 +252,7 @@ export interface WireErrorData {
     | "clock_suspect";
   retryable: boolean;
   parameter?: string | null;
+  retry_after_ms?: number | null;
 }
 /**
  * The subscription reads from disk again, since it was slower than the log; nothing is left out.
@@ -277,6 +293,7 @@ export interface InfoResult {
   protocol: "audit.v1.json";
   store: StoreResult;
   limits: Limits;
+  auth: "off" | "required";
 }
 /**
  * A store's id, its size, and the ids of its first and last event; null where there is none.
@@ -378,6 +395,220 @@ export interface ListResult {
   events: Event[];
 }
 /**
+ * A metric that is registered; a later server may say more of it.
+ */
+export interface MetricEntry {
+  name: string;
+  measure: "active" | "avg" | "count" | "distinct" | "max" | "min" | "quantiles" | "rate" | "sum" | "uptime";
+  pane?: string;
+  help?: string;
+  /**
+   * A topic, with all nested below it; `[]` is everything.
+   *
+   * @minItems 0
+   * @maxItems 16
+   *
+   * Items: 1-128 bytes of UTF-8.
+   */
+  topic?: string[];
+  topics?: string[][] | null;
+  filter?: Filter | null;
+  field?: string | null;
+  quantiles?: number[] | null;
+  per?: ("day" | "hour" | "minute" | "second") | null;
+  open?: string | null;
+  close?: string | null;
+  up?: string | null;
+  down?: string | null;
+  by?: string | null;
+  planned?: never[] | null;
+  group_by?: string | null;
+  time?: ("occurred" | "recorded") | null;
+  lateness?: string | null;
+}
+/**
+ * One question. Either `measure` or `metric`; the rest says of what, over which time, and split how.
+ */
+export interface MetricQuery {
+  /**
+   * What is computed.
+   */
+  measure?: ("active" | "avg" | "count" | "distinct" | "max" | "min" | "quantiles" | "rate" | "sum" | "uptime") | null;
+  /**
+   * A registered metric, which has a measure, topics, filter and fields of its own.
+   */
+  metric?: string | null;
+  /**
+   * A topic, with all nested below it; `()` is everything.
+   *
+   * @minItems 0
+   * @maxItems 16
+   *
+   * Items: 1-128 bytes of UTF-8.
+   */
+  topic?: string[];
+  /**
+   * A union of topics, in place of `topic`.
+   */
+  topics?: string[][] | null;
+  /**
+   * Equalities that must all hold.
+   */
+  filter?: Filter | null;
+  /**
+   * Path of the number (`sum`, `avg`, `min`, `max`, `quantiles`) or of the value (`distinct`) in the event, such as `data.duration_ms` or `targets.0.id`.
+   */
+  field?: string | null;
+  /**
+   * Which ones, each 0-1.
+   */
+  quantiles?: number[] | null;
+  /**
+   * Unit of a rate.
+   */
+  per?: ("day" | "hour" | "minute" | "second") | null;
+  /**
+   * Action that opens (`active`).
+   */
+  open?: string | null;
+  /**
+   * Action that closes.
+   */
+  close?: string | null;
+  /**
+   * Action after which a component is up (`uptime`).
+   */
+  up?: string | null;
+  /**
+   * Action after which it is down.
+   */
+  down?: string | null;
+  /**
+   * Path of the value that tells components apart; absent: there is one.
+   */
+  by?: string | null;
+  /**
+   * The actions that begin and end planned maintenance, which counts neither as up nor as down.
+   */
+  planned?: never[] | null;
+  /**
+   * Lower bound: a time, or an id for its time. Absent: the log's first event.
+   */
+  seek?: string | number | null;
+  /**
+   * Upper bound, exclusive. Absent: now, and whatever is dated later.
+   */
+  seek_end?: string | number | null;
+  /**
+   * A horizon that moves with time, in place of `seek` and `seek_end`.
+   */
+  last?: string | null;
+  /**
+   * Length of the windows; absent: one, over the whole span.
+   */
+  window?: string | null;
+  /**
+   * From one window's start to the next; absent: the window's length.
+   */
+  hop?: string | null;
+  /**
+   * Path of the value by which each window is split.
+   */
+  group_by?: string | null;
+  /**
+   * Which time places an event: `recorded` (its id's) or `occurred` (`occurred_at`, else the id's).
+   */
+  time?: ("occurred" | "recorded") | null;
+  /**
+   * How long after its end a window by `occurred` waits to be final.
+   */
+  lateness?: string | null;
+}
+/**
+ * All windows of a query, in order of their start, then of their group.
+ */
+export interface MetricResult {
+  /**
+   * Each of them. Without `group_by` also those without an event.
+   */
+  windows: Window[];
+  /**
+   * The value over the whole span, over all groups.
+   */
+  total:
+    | number
+    | {
+        [k: string]: number | null;
+      }
+    | null;
+  as_of: AsOf1;
+}
+/**
+ * The value over one window, or over one group's part of it.
+ */
+export interface Window {
+  /**
+   * Its first millisecond, in UTC.
+   */
+  start: string;
+  /**
+   * The first one after it.
+   */
+  end: string;
+  /**
+   * The measure's value; None where none exists.
+   */
+  value:
+    | number
+    | {
+        [k: string]: number | null;
+      }
+    | null;
+  /**
+   * Events it is made from.
+   */
+  count: number;
+  /**
+   * Whether no event in time can change it any more.
+   */
+  final: boolean;
+  /**
+   * With `occurred`, events that came after it was final; they count all the same.
+   */
+  rev?: number;
+  /**
+   * With `group_by`, the group's value; None: events without one.
+   */
+  group?: string | number | boolean | null;
+  /**
+   * With `uptime`, seconds down, planned maintenance left out; of several components, added up.
+   */
+  down_s?: number;
+}
+/**
+ * What it knew.
+ */
+export interface AsOf1 {
+  /**
+   * Resumes a subscription of the query right after this answer.
+   */
+  cursor: string;
+  /**
+   * Every event in the answer was recorded before it; divisors are clipped to it.
+   */
+  time: string;
+}
+/**
+ * No parameters.
+ */
+export interface MetricsParams {}
+/**
+ * The metrics that are registered, by name.
+ */
+export interface MetricsResult {
+  metrics: MetricEntry[];
+}
+/**
  * Nothing to tell.
  */
 export interface NoResult {}
@@ -390,6 +621,24 @@ export interface ProgressNote {
    * Opaque. Continues right after what it came with.
    */
   cursor: string;
+}
+/**
+ * A whole result: what was known of this subscription's metric before is void.
+ */
+export interface SnapshotNote {
+  subscription: string;
+  /**
+   * Opaque. Continues right after what it came with.
+   */
+  cursor: string;
+  as_of: AsOf;
+  total:
+    | number
+    | {
+        [k: string]: number | null;
+      }
+    | null;
+  windows: Window[];
 }
 /**
  * A query for a tail; `seek` may be `"now"`; `credit` is the number of events that may be sent at first.
@@ -472,4 +721,73 @@ export interface TopicsResult {
    */
   cursor: string;
   has_more: boolean;
+}
+/**
+ * What has changed: a window replaces the one with its start and group.
+ */
+export interface UpdateNote {
+  subscription: string;
+  /**
+   * Opaque. Continues right after what it came with.
+   */
+  cursor: string;
+  as_of: AsOf;
+  total:
+    | number
+    | {
+        [k: string]: number | null;
+      }
+    | null;
+  windows: Window[];
+  /**
+   * Whether these are all windows there are, in place of those before.
+   */
+  all?: boolean;
+  /**
+   * Windows that start before it are gone; null: none is.
+   */
+  since?: string | null;
+}
+/**
+ * A metric to be kept up with: the parameters of `metrics.get`, and how.
+ */
+export interface WatchParams {
+  measure?: ("active" | "avg" | "count" | "distinct" | "max" | "min" | "quantiles" | "rate" | "sum" | "uptime") | null;
+  metric?: string | null;
+  /**
+   * A topic, with all nested below it; `[]` is everything.
+   *
+   * @minItems 0
+   * @maxItems 16
+   *
+   * Items: 1-128 bytes of UTF-8.
+   */
+  topic?: string[];
+  topics?: string[][] | null;
+  filter?: Filter | null;
+  field?: string | null;
+  quantiles?: number[] | null;
+  per?: ("day" | "hour" | "minute" | "second") | null;
+  open?: string | null;
+  close?: string | null;
+  up?: string | null;
+  down?: string | null;
+  by?: string | null;
+  planned?: never[] | null;
+  seek?: string | number | null;
+  seek_end?: string | number | null;
+  last?: string | null;
+  window?: string | null;
+  hop?: string | null;
+  group_by?: string | null;
+  time?: ("occurred" | "recorded") | null;
+  lateness?: string | null;
+  /**
+   * Of the last notification of the same query, on whatever connection.
+   */
+  cursor?: string | null;
+  /**
+   * Milliseconds between two updates at least; 0: one for each commit.
+   */
+  every?: number;
 }

@@ -1,14 +1,17 @@
 /** A real server of a real store, to be killed and started again at the same address. */
 
-import { type ChildProcess, spawn } from "node:child_process";
+import { type ChildProcess, execFile, spawn } from "node:child_process";
 import { mkdtemp, rm } from "node:fs/promises";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
 
 const AUDIT = process.env["AUDIT_COMMAND"] ?? fileURLToPath(new URL("../../../.venv/bin/audit", import.meta.url));
+
+const run = promisify(execFile);
 
 export class Served {
   #process: ChildProcess | undefined;
@@ -33,7 +36,7 @@ export class Served {
 
   /** Return once it listens. */
   async start(): Promise<void> {
-    const options = ["--data", join(this.directory, "data"), "--create", "--listen", `127.0.0.1:${this.port}`];
+    const options = ["--data", this.#data, "--create", "--listen", `127.0.0.1:${this.port}`];
     const child = spawn(AUDIT, ["serve", ...options, ...this.more], { stdio: ["ignore", "pipe", "pipe"] });
     this.#process = child;
     child.stderr?.on("data", (text) => {
@@ -43,6 +46,17 @@ export class Served {
       child.once("exit", (code) => reject(new Error(`audit serve ended with ${code}: ${this.#said}`)));
       if (child.stdout) createInterface(child.stdout).once("line", () => resolve());
     });
+  }
+
+  /** Return a new token; from then on, whoever asks must show one. */
+  async token(role: string, ...topics: string[]): Promise<string> {
+    const where = topics.flatMap((topic) => ["--topic", topic]);
+    const { stdout } = await run(AUDIT, ["token", "new", "--data", this.#data, "--role", role, ...where]);
+    return stdout.trim().split("\n").at(-1) ?? "";
+  }
+
+  get #data(): string {
+    return join(this.directory, "data");
   }
 
   /** End it, at once or in order. */

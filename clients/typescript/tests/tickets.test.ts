@@ -3,7 +3,8 @@
 import { createServer, type IncomingMessage, type Server } from "node:http";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { WebSocketServer } from "ws";
-import { connect, Unauthorized } from "../src/index.js";
+import { connect, Forbidden, Unauthorized } from "../src/index.js";
+import { Served } from "./served.js";
 
 const INFO = { name: "audit", version: "0", protocol: "audit.v1.json", store: { id: "S", size: 0 }, limits: {} };
 
@@ -87,4 +88,22 @@ test("a token that nobody knows, and a ticket that was used, are refused for goo
   await expect(log.info()).rejects.toThrow(Unauthorized);
   const again = await connect(url, { ticket: async () => door.issue() });
   again.close();
+});
+
+test("a real server lets in who has a token, again and again, and tells the others", async () => {
+  const served = await Served.create();
+  const token = await served.token("reader", "node");
+  await served.stop();
+  await served.start();
+  await expect(connect(served.url)).rejects.toThrow(Unauthorized);
+  await expect(connect(served.url, { token: "wrong" })).rejects.toThrow(Unauthorized);
+  const log = await connect(served.url, { token, backoff: { firstMs: 10, mostMs: 50 } });
+  expect((await log.page({ topic: ["node"] })).events).toEqual([]);
+  await expect(log.page()).rejects.toThrow(Forbidden);
+  await expect(log.append({ topics: [["node"]] })).rejects.toThrow(Forbidden);
+  await served.stop();
+  await served.start();
+  expect((await log.page({ topic: ["node"] })).events).toEqual([]);
+  log.close();
+  await served.remove();
 });
