@@ -44,7 +44,7 @@ from audit.model.errors import (
     WrongKey,
     WrongOrigin,
 )
-from audit.model.event import Actor, Event, NewEvent, Receipt, Target
+from audit.model.event import Actor, Erased, Event, NewEvent, Receipt, Target
 from audit.model.query import Filter
 from audit.storage.options import StoreOptions
 
@@ -63,6 +63,7 @@ __all__ = [
     "CursorInvalid",
     "DiskFull",
     "End",
+    "Erased",
     "Event",
     "EventSource",
     "FellBehind",

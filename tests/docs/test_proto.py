@@ -79,6 +79,7 @@ def test_every_method_is_described() -> None:
     assert re.findall(r"^### `(.+)`$", _section("Requests"), re.MULTILINE) == [
         "server.info",
         "events.append",
+        "events.erase",
         "events.get",
         "events.list",
         "topics.list",

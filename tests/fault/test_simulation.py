@@ -102,7 +102,9 @@ def _goes_on_after_a_failed_write(self: Sequencer, cause: Exception) -> None:
     self._unpublished = None
 
 
-def _publishes_before_the_write(self: Sequencer, commit: Commit, leaves: list[bytes], last_id: int) -> None:
+def _publishes_before_the_write(
+    self: Sequencer, commit: Commit, leaves: list[bytes], last_id: int, _erased: Any = ()
+) -> None:
     before = self.snapshot
     applied = apply_commit(self._head, before.tree, commit, leaves, self._layout)
     segments = before.segments
@@ -117,9 +119,11 @@ def _publishes_before_the_write(self: Sequencer, commit: Commit, leaves: list[by
     self._handle.writable.append(applied.batch)
 
 
-def _answers_before_the_write(self: Sequencer, commit: Commit, leaves: list[bytes], last_id: int) -> None:
+def _answers_before_the_write(
+    self: Sequencer, commit: Commit, leaves: list[bytes], last_id: int, erased: Any = ()
+) -> None:
     try:
-        _WRITE(self, commit, leaves, last_id)
+        _WRITE(self, commit, leaves, last_id, erased)
     except Exception as error:  # noqa: BLE001 - as the break wants it
         self._fence(error)
 

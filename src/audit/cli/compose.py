@@ -12,7 +12,7 @@ from audit.model.errors import InvalidParameter
 from audit.model.event import Actor, NewEvent, Outcome, Target
 from audit.model.topic import parse_topic
 
-__all__ = ["compose"]
+__all__ = ["compose", "named"]
 
 _Named = TypeVar("_Named", Actor, Target)
 _PARTS: Final = 3
@@ -41,8 +41,8 @@ def compose(
         topics=[parse_topic(topic, "--topic") for topic in topics],
         action=action,
         occurred_at=None if occurred_at is None else _time(occurred_at),
-        actor=None if actor is None else _named(actor, Actor, "--actor"),
-        targets=[_named(target, Target, "--target") for target in targets or ()],
+        actor=None if actor is None else named(actor, Actor, "--actor"),
+        targets=[named(target, Target, "--target") for target in targets or ()],
         outcome=cast("Outcome | None", outcome),
         context=_context(context or ()),
         data=None if data is None else _json(data),
@@ -50,7 +50,12 @@ def compose(
     )
 
 
-def _named(text: str, kind: type[_Named], option: str) -> _Named:
+def named(text: str, kind: type[_Named], option: str) -> _Named:
+    """Return the actor or target that a text stands for.
+
+    Raises:
+        InvalidParameter: it is malformed; `option` is what it was given as.
+    """
     if text.startswith("{"):
         try:
             return msgspec.json.decode(text, type=kind)

@@ -17,12 +17,13 @@ from audit.client.tail import RemoteTail
 from audit.codec.cursors import Position, decode_cursor, encode_cursor, query_digest
 from audit.codec.events import decode_event
 from audit.log.core import StoreInfo
+from audit.log.erasing import erasing_call
 from audit.log.prepare import prepare_call
 from audit.log.reader import Page
 from audit.log.tail import check_tail_limit
 from audit.log.topics import TopicCount, TopicPage
 from audit.model.errors import Conflict, InvalidParameter
-from audit.model.event import Event, NewEvent, Receipt
+from audit.model.event import Actor, Erased, Event, NewEvent, Receipt
 from audit.model.ids import EventId, parse_id
 from audit.model.query import Filter, Query, check_limit, to_query
 from audit.model.span import Bound, check_order, to_span
@@ -31,6 +32,8 @@ from audit.protocol.client import SlicePage
 from audit.protocol.messages import (
     AppendParams,
     AppendResult,
+    EraseParams,
+    EraseResult,
     GetParams,
     InfoParams,
     InfoResult,
@@ -200,6 +203,16 @@ class RemoteAudit:
         tail = RemoteTail(self._core, feed)
         self._core.feeds.add(feed)
         return tail
+
+    async def erase(self, ids: Sequence[str], *, reason: str, actor: Actor | None = None) -> Erased:
+        """Erase some events. Arguments and errors as of `Audit.erase`.
+
+        Tried again when the connection is lost: then the answer may be that there was nothing left to erase.
+        """
+        erasing_call(ids, reason, actor)
+        params = EraseParams(ids=list(ids), reason=reason, actor=actor)
+        result: EraseResult = await self._core.call("events.erase", params, EraseResult, writes=True)
+        return Erased(result.erased, result.receipt)
 
     async def topics(self, topic: Sequence[str] = (), *, limit: int = 100, cursor: str | None = None) -> TopicPage:
         """Return the children of a topic with their counts, by name.

@@ -23,7 +23,7 @@ from audit.log.reader import Page
 from audit.log.tail import BATCH_EVENTS, Batch, End, Notice
 from audit.log.topics import TopicPage
 from audit.model.errors import StoreClosed
-from audit.model.event import Event, NewEvent, Receipt
+from audit.model.event import Actor, Erased, Event, NewEvent, Receipt
 from audit.model.query import Filter
 from audit.model.span import Bound
 from audit.protocol.limits import DEFAULT_CREDIT
@@ -101,6 +101,10 @@ class SyncRemoteAudit:
     def append_many(self, events: Sequence[NewEvent], *, idempotency_key: str | None = None) -> list[Receipt]:
         """Append 1-1,000 events as one commit: all or none. See `RemoteAudit.append_many`."""
         return self._loop.run(lambda: self._log.append_many(events, idempotency_key=idempotency_key))
+
+    def erase(self, ids: Sequence[str], *, reason: str, actor: Actor | None = None) -> Erased:
+        """Erase some events. See `RemoteAudit.erase`."""
+        return self._loop.run(lambda: self._log.erase(ids, reason=reason, actor=actor))
 
     def get(self, event_id: str) -> Event:
         """Return one event. See `Audit.get`."""

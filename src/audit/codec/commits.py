@@ -16,6 +16,7 @@ from audit.model.errors import StoreCorrupt
 __all__ = [
     "CALL_KEY_MS",
     "DIGEST_BYTES",
+    "NO_FINGERPRINT",
     "Claim",
     "Commit",
     "commit_key",
@@ -26,6 +27,8 @@ __all__ = [
 ]
 
 DIGEST_BYTES: Final = 16
+NO_FINGERPRINT: Final = bytes(DIGEST_BYTES)
+"""In place of a fingerprint: an event of the request was erased, and nothing may tell what the request was."""
 CALL_KEY_MS: Final = 7 * 24 * 3_600_000
 """A call's key is kept for 7 days; an event's as long as the event."""
 _HEAD: Final = struct.Struct("<QII")
@@ -37,7 +40,7 @@ class Claim(msgspec.Struct, frozen=True, gc=False):
 
     Attributes:
         digest: Digest of the key; one for a call and one for an event never share a digest.
-        fingerprint: Digest of the request as sent.
+        fingerprint: Digest of the request as sent; `NO_FINGERPRINT` once an event of it was erased.
         position: Offset of the key's first event in the commit or segment that holds the claim.
         length: Number of events, all next to each other.
         of_call: Whether the key is a call's (kept 7 days) or one event's (kept as long as the event).

@@ -18,7 +18,7 @@ __all__ = ["EVENT_COLUMNS", "encode_events", "encode_rows", "harmless"]
 
 EVENT_COLUMNS: Final = (
     *("index", "id", "recorded_at", "occurred_at", "topics", "action", "actor_type", "actor_id", "outcome"),
-    *("targets", "ip", "request_id", "data"),
+    *("targets", "ip", "request_id", "data", "payload_hash"),
 )
 # A tab or a carriage return too: spreadsheets skip them and look at what follows.
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
@@ -37,6 +37,7 @@ class _Stored(msgspec.Struct, frozen=True):
     outcome: str = ""
     context: dict[str, str] = {}
     data: msgspec.Raw = msgspec.Raw()
+    payload_hash: str = ""
 
 
 _decoder: Final = msgspec.json.Decoder(_Stored)
@@ -76,4 +77,5 @@ def _row(event: _Stored) -> tuple[object, ...]:
         harmless(event.context.get("ip", "")),
         harmless(event.context.get("request_id", "")),
         bytes(event.data).decode(),
+        event.payload_hash,
     )

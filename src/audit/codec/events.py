@@ -2,11 +2,13 @@
 
 The stored text of an event always starts `{"id":"`, 26 characters, `","index":`: id and index are read by slicing.
 The payload begins at the first `,"salt":"`; a quote inside a topic is escaped, so nothing before it can look like that.
+Of an erased event only the payload's hash is left in its place: `,"payload_hash":"`, 43 characters, `"}`.
 """
 
 from __future__ import annotations
 
 import binascii
+import hashlib
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Final
@@ -25,10 +27,12 @@ __all__ = [
     "decode_events",
     "encode_bodies",
     "encode_topics",
+    "erase_event",
     "event_id_text",
     "event_index",
     "event_topics",
     "event_value",
+    "is_erased",
     "join_events",
     "payload_start",
     "salt_texts",
@@ -41,6 +45,10 @@ SALT_STRIDE: Final = 18
 ID_SLICE: Final = slice(7, 33)
 _INDEX_AT: Final = 43
 _CUT: Final = b',"salt":"'
+_ERASED: Final = b',"payload_hash":"'
+_HASH_CHARACTERS: Final = 43
+_ERASED_BYTES: Final = len(_ERASED) + _HASH_CHARACTERS + len('"}')
+_ERASED_AT: Final = slice(-_ERASED_BYTES, len(_ERASED) - _ERASED_BYTES)
 HEADER_BYTES: Final = len(b'{"id":"","index":,') + 26 + 20 + 1
 """Bytes of what stands before an event's body, for the largest index, and one to spare."""
 
@@ -125,14 +133,31 @@ def event_index(event: bytes) -> int:
 
 
 def split_event(event: bytes) -> tuple[bytes, bytes]:
-    """Return a stored event's header and payload; both together are the event."""
-    at = event.index(_CUT)
+    """Return a stored event's header and payload, or what is left of it; both together are the event."""
+    at = len(event) - _ERASED_BYTES if is_erased(event) else event.index(_CUT)
     return event[:at], event[at:]
 
 
 def payload_start(event: bytes) -> int:
     """Return where the payload of a stored event begins; of a body, too."""
     return event.index(_CUT)
+
+
+def is_erased(event: bytes) -> bool:
+    """Return whether a stored event's payload has been erased.
+
+    By its end: no member that a caller fills can end like that, as quotes inside a text are escaped.
+    """
+    return event[_ERASED_AT] == _ERASED
+
+
+def erase_event(event: bytes) -> bytes:
+    """Return what is stored of an event once it is erased: header and SHA-256 of the payload. Erasing twice is once."""
+    header, payload = split_event(event)
+    if is_erased(event):
+        return event
+    digest = binascii.b2a_base64(hashlib.sha256(payload).digest(), newline=False).translate(_URL_SAFE)
+    return b"".join((header, _ERASED, digest[:_HASH_CHARACTERS], b'"}'))
 
 
 def decode_event(event: bytes) -> Event:

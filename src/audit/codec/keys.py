@@ -12,6 +12,7 @@
     R  level, topic, number  events of a topic by minute, hour or day
     S  segment id            a segment's directory
     T  parent, child         events of a sealed topic, counted
+    X  id of erasure         an erasure whose bytes may still be in some file
     ~                        the end: every seek lands on a record
 
 A segment's id is the id of its first event.
@@ -30,6 +31,7 @@ __all__ = [
     "CHUNK",
     "COMMIT",
     "END",
+    "ERASURE",
     "EXPIRED",
     "ID_BYTES",
     "META",
@@ -69,6 +71,7 @@ POSTING: Final = b"P"
 ROLLUP: Final = b"R"
 SEGMENT: Final = b"S"
 TOPIC: Final = b"T"
+ERASURE: Final = b"X"
 END: Final = b"~"
 ID_BYTES: Final = 16
 PANE_ZERO: Final = 1 << 63
@@ -122,6 +125,7 @@ _NAMES: Final = {
     SEGMENT: "segment",
     TILE: "tile",
     TOPIC: "topic count",
+    ERASURE: "erasure",
     META[:1]: "metadata",
     END: "end mark",
 }
@@ -131,7 +135,7 @@ def describe(key: bytes) -> str:
     """Return a record's name for people: its kind and the event or value that it belongs to."""
     kind = key[:1]
     name = _NAMES.get(kind, "unknown record")
-    if kind in (COMMIT, SEGMENT, SEGMENT_RECEIPTS) and len(key) == 1 + ID_BYTES:
+    if kind in (COMMIT, ERASURE, SEGMENT, SEGMENT_RECEIPTS) and len(key) == 1 + ID_BYTES:
         return f"{name} {format_id_bytes(key[1:])}"
     if kind == CHUNK and len(key) == 2 + ID_BYTES:
         return f"{name} {key[-1]} of segment {format_id_bytes(key[1:-1])}"

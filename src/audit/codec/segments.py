@@ -9,7 +9,7 @@ from __future__ import annotations
 import struct
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import lru_cache
 from itertools import accumulate, pairwise
 from typing import Final, NamedTuple
@@ -119,6 +119,32 @@ class Segment:
         self.postings = {term: bytes(found) for term, found in self._growing.items()}
         self._growing = defaultdict(bytearray)
         self.commits = []
+
+    def with_erased(
+        self, events: Mapping[int, bytes], gone: Mapping[bytes, Collection[int]], claims: list[Claim]
+    ) -> Segment:
+        """Return the segment with some events erased; this one stays as it is, for whoever is reading it.
+
+        Args:
+            events: What is left of each, by its position.
+            gone: For each term, the positions that carry it no more.
+            claims: In place of its claims.
+        """
+        other = Segment(self.first_index)
+        other.first_id = self.first_id
+        other.events = [events.get(position, event) for position, event in enumerate(self.events)]
+        other.size_bytes = sum(map(len, other.events))
+        other.claims = claims
+        other.commits = self.commits.copy()
+        left = {
+            term: [one for one in positions if one not in gone[term]] if term in gone else positions
+            for term, positions in self.postings.items()
+        }
+        if self.postings is self._growing:
+            other._growing.update((term, bytearray(positions)) for term, positions in left.items() if positions)
+        else:
+            other.postings = {term: bytes(positions) for term, positions in left.items() if positions}
+        return other
 
 
 def id_bytes_of(event: bytes) -> bytes:

@@ -19,6 +19,7 @@ __all__ = [
     "TOPIC",
     "Match",
     "event_terms",
+    "forget_terms",
     "match_of",
     "term_of_action",
     "term_of_actor",
@@ -112,6 +113,12 @@ def term_of_outcome(outcome: str) -> bytes:
 def term_of_request(request_id: str) -> bytes:
     """Return the term of a request's id."""
     return _term(REQUEST, request_id.encode())
+
+
+def forget_terms() -> None:
+    """Forget the terms that are kept to be used again: what they name was erased."""
+    for kept in (term_of_actor, term_of_target, term_of_action, term_of_outcome):
+        kept.cache_clear()
 
 
 def event_terms(event: Event) -> tuple[bytes, ...]:

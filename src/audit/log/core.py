@@ -6,18 +6,23 @@ import asyncio
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future as ThreadFuture
-from typing import Any, Final, NamedTuple
+from datetime import datetime
+from typing import Any, Final, NamedTuple, Protocol
+from weakref import WeakSet
 
 from audit.codec.cursors import decode_cursor
 from audit.log.checkpoints import Checkpoints
 from audit.log.clock import Clock
+from audit.log.erasing import Erasing, erasing_call
 from audit.log.handle import Handle
+from audit.log.known import forget_known
 from audit.log.live import LiveMetrics
 from audit.log.measuring import Measuring
 from audit.log.observing import Observers
 from audit.log.open_tails import OpenTails
 from audit.log.prepare import PreparedCall, prepare_call
 from audit.log.proving import Proofs
+from audit.log.purging import Purger
 from audit.log.queue import Pending, Receipts
 from audit.log.reader import Reader
 from audit.log.recording import Recordings
@@ -32,7 +37,7 @@ from audit.log.wakeups import Wakeups
 from audit.metrics.plan import Plan, plan_of
 from audit.metrics.query import MetricQuery
 from audit.model.errors import StoreForked
-from audit.model.event import NewEvent, Receipt
+from audit.model.event import Actor, Erased, NewEvent, Receipt
 from audit.model.ids import EventId, format_id
 from audit.model.span import Bound, to_span
 from audit.model.topic import INTERNAL_ROOT, Topic
@@ -63,6 +68,14 @@ class StoreInfo(NamedTuple):
     last_id: EventId | None
     origin: str | None = None
     key: str | None = None
+
+
+class Copies(Protocol):
+    """Something that keeps copies of events, in memory."""
+
+    def clear(self) -> None:
+        """Forget them all; called from any thread."""
+        ...
 
 
 class LogCore:
@@ -119,8 +132,13 @@ class LogCore:
         self.open_tails = OpenTails()
         self.recordings = Recordings(self.put, clock)
         self.observers = Observers(self.tail, self.threads)
+        self.copies: WeakSet[Copies] = WeakSet()
+        """What others keep of events; emptied when some are erased."""
+        self._purger = Purger(self.handle, self.put)
         self._owner = os.getpid()
         self.sequencer.start()
+        if self.sequencer.unpurged:
+            self._purger.start()
         self.registered.start()
 
     def record_rotation(self, statement: str) -> Receipt:
@@ -157,6 +175,24 @@ class LogCore:
         future: ThreadFuture[Receipts] = ThreadFuture()
         self.sequencer.put(Pending(call, future, None), wait=wait)
         return future
+
+    def erase(
+        self, ids: Sequence[str], reason: str, actor: Actor | None, occurred_at: datetime | None = None
+    ) -> Erased:
+        """Erase the payloads of some events; see `Audit.erase`. Blocks, until no file holds them any more."""
+        call = erasing_call(ids, reason, actor, occurred_at)
+        receipts = self.put(call, wait=True).result()
+        self._purger.purge()
+        self._forget()
+        places = call.errand.places if isinstance(call.errand, Erasing) else []
+        return Erased(len(places), receipts[0] if receipts else None)
+
+    def _forget(self) -> None:
+        """Drop whatever is kept in memory of events."""
+        forget_known()
+        self.reader.forget()
+        for copies in self.copies:
+            copies.clear()
 
     def tail(  # noqa: PLR0917 - the verb's own parameters
         self,
@@ -222,4 +258,5 @@ class LogCore:
         self.wakeups.close()
         self.observers.join()
         self.handle.close()
+        self._purger.join()
         self.threads.close()

@@ -13,6 +13,7 @@ from msgspec import Raw
 
 from audit.codec.events import encode_topics
 from audit.codec.terms import (
+    forget_terms,
     term_of_action,
     term_of_actor,
     term_of_outcome,
@@ -32,7 +33,7 @@ from audit.model.event import (
 )
 from audit.model.topic import INTERNAL_ROOT, Topic, to_topic
 
-__all__ = ["Kind", "actor_terms", "context_terms", "is_text", "known_kind", "target_terms"]
+__all__ = ["Kind", "actor_terms", "context_terms", "forget_known", "is_text", "known_kind", "target_terms"]
 
 _KINDS: Final = 4_096
 _THINGS: Final = 8_192
@@ -105,6 +106,13 @@ def _check_topics(topics: tuple[Topic, ...]) -> Kind:
     if not 1 <= len(topics) <= MAX_TOPICS or () in nodes:
         raise ValueError
     return Kind(encode_topics(nodes), topic_terms(nodes), any(node[0] == INTERNAL_ROOT for node in nodes))
+
+
+def forget_known() -> None:
+    """Forget everything seen: something of it was erased. Every log of this process then looks at all anew."""
+    for seen in (_kinds_seen, _topics_seen, _actors_seen, _targets_seen):
+        seen.clear()
+    forget_terms()
 
 
 def _keep(seen: dict[Any, Any], key: Any, found: Any, most: int) -> None:

@@ -37,7 +37,7 @@ from audit.model.event import (
     NewEvent,
 )
 
-__all__ = ["Prepared", "PreparedCall", "prepare_call"]
+__all__ = ["Errand", "Prepared", "PreparedCall", "prepare_call"]
 
 _MIN_INT: Final = -(2**63)
 _MAX_INT: Final = 2**64 - 1
@@ -64,6 +64,12 @@ class Prepared(msgspec.Struct, frozen=True, gc=False):
     fingerprint: bytes = b""
 
 
+class Errand:
+    """What a call is about that is more than appending: see `log.erasing`."""
+
+    __slots__ = ()
+
+
 class PreparedCall(NamedTuple):
     """The events of one call, which are committed together.
 
@@ -74,6 +80,7 @@ class PreparedCall(NamedTuple):
         fingerprint: Digest of the call as sent; empty without a key.
         keyed: Whether the call or any of its events has an idempotency key.
         many: Whether errors name `events[n]` or, of a call with one event, `event`.
+        errand: What the writer is to do with it beside appending; such a call is a commit of its own.
     """
 
     events: list[Prepared]
@@ -82,6 +89,7 @@ class PreparedCall(NamedTuple):
     fingerprint: bytes
     keyed: bool
     many: bool = True
+    errand: Errand | None = None
 
 
 def prepare_call(

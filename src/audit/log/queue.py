@@ -100,7 +100,8 @@ class AppendQueue:
     def take(self, timeout_s: float | None = None) -> list[Pending]:
         """Return the calls of the next commit, waiting for the first; none: the time is over, it is closed, or nudged.
 
-        A commit ends at 1,000 events or 900 KiB; a call is never split, and a larger one comes alone.
+        A commit ends at 1,000 events or 900 KiB; a call is never split, and a larger one comes alone,
+        as does one with an errand.
         """
         with self._lock:
             while not self._inside and self._refused is None and not self._nudged:
@@ -117,7 +118,8 @@ class AppendQueue:
                 call = self._inside[0].call
                 events += len(call.events)
                 size += call.size_bytes
-                if taken and (events > COMMIT_EVENTS or size > COMMIT_BYTES):
+                alone = call.errand is not None
+                if taken and (alone or events > COMMIT_EVENTS or size > COMMIT_BYTES):
                     break
                 pending = self._inside.popleft()
                 self._events -= len(call.events)
@@ -125,6 +127,8 @@ class AppendQueue:
                 # Whoever gave up while the call was still queued is taken at their word: it is not committed.
                 if not pending.future.cancelled():
                     taken.append(pending)
+                    if alone:
+                        break
             while self._outside and (self._outside[0].future.cancelled() or self._has_room(self._outside[0].call)):
                 pending = self._outside.popleft()
                 if not pending.future.cancelled():

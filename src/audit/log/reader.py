@@ -149,6 +149,10 @@ class Reader:
         query = to_query(topic, topics, filter)
         return match_of(query), query_digest(self._store_id, query, check_order(order))
 
+    def forget(self) -> None:
+        """Forget the queries asked before: one may name what was erased."""
+        self._plans.clear()
+
     def page_nowait(self, request: PageRequest) -> Page | None:
         """Return the page if it can be had without touching the disk, else None."""
         return self._page(request, self._snapshot(), Reach.KEPT)

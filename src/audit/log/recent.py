@@ -31,12 +31,14 @@ class Snapshot(NamedTuple):
         last_id: Id of the last one; -1 when there is none.
         segments: The newest ones, oldest first; the last is the head, perhaps empty. All before them is sealed on disk.
         tree: The Merkle tree of just these events.
+        erasures: Grows whenever events are erased; who keeps copies of events may keep them as long as it stands.
     """
 
     size: int
     last_id: int
     segments: tuple[Segment, ...]
     tree: Frontier
+    erasures: int = 0
 
     @property
     def first_index(self) -> int:

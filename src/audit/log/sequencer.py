@@ -26,6 +26,7 @@ from audit.log.checkpoints import Checkpoints
 from audit.log.claims import Filling, Slots, digests_of, known_claim
 from audit.log.clock import Clock, ClockGuard
 from audit.log.deciding import apply_commit, number_events
+from audit.log.erasing import Erasing, Purging, erase_in_memory
 from audit.log.handle import WAIT_S, Handle
 from audit.log.keeps import Keeps
 from audit.log.meters import Meters
@@ -41,7 +42,7 @@ from audit.model.ids import MAX_VALUE, RANDOM_BITS, EventId, format_id
 from audit.model.span import Span
 from audit.storage.gather import Gather
 from audit.storage.options import StoreOptions
-from audit.storage.port import Batch, Head, KnownClaim, MetricWrite, Search, Storage
+from audit.storage.port import Batch, Erasure, Head, KnownClaim, MetricWrite, Search, Storage
 
 __all__ = ["Sequencer"]
 
@@ -86,7 +87,9 @@ class Sequencer:
         self._claims: dict[bytes, Claim] = {}
         """Idempotency keys of the head, as committed."""
         found = storage.load()
-        self.snapshot = self._load(found, storage)
+        self.snapshot = self._load(found, storage, 0)
+        self.unpurged = found.unpurged
+        """Whether files may still hold what was erased, by a process that ended too early."""
         checkpoints.adopt(self.snapshot.tree, storage, found.checkpoint)
         self._checkpoints = checkpoints
         self.first_id = first_id_of(storage)
@@ -170,7 +173,9 @@ class Sequencer:
             due_in_s = self._checkpoints.due_in_s(self.snapshot.size)
             taken = [self._held.popleft()] if self._held else self._queue.take(due_in_s)
             taken = [pending for pending in taken if not pending.future.cancelled()]
-            if taken:
+            if taken and isinstance(errand := taken[0].call.errand, Purging):
+                self._end_purge(taken[0], errand.keys)
+            elif taken:
                 self._commit(taken)
             if self.keeps and self._fenced_by is None:
                 self._keep()
@@ -216,7 +221,9 @@ class Sequencer:
             try:
                 done = number_events(filling.events, first_index, last_id, now_ms, self._random.getrandbits)
                 commit = Commit(first_index, done.events, [one.terms for one in filling.events], filling.claims)
-                self._write(commit, done.leaves, done.last_id)
+                errand = taken[0].call.errand
+                erased = errand.places if isinstance(errand, Erasing) else ()
+                self._write(commit, done.leaves, done.last_id, erased)
             except Exception as error:  # noqa: BLE001 - whatever it was, the write may have happened: fence
                 unknown = error if isinstance(error, OutcomeUnknown) else _unknown(error)
                 for pending, places in slots:
@@ -268,15 +275,31 @@ class Sequencer:
         slots: list[tuple[Pending, Slots]] = []
         for pending in taken:
             try:
-                slots.append((pending, filling.add(pending.call)))
+                call = pending.call
+                if isinstance(call.errand, Erasing):
+                    call = call.errand.resolved(self._stored)
+                slots.append((pending, filling.add(call)))
             except AuditError as error:
                 answers.append((pending, error))
         return filling, slots
 
-    def _write(self, commit: Commit, leaves: list[bytes], last_id: int) -> None:
-        """Make a commit durable, then visible."""
+    def _stored(self, event_id: int) -> bytes | None:
+        """Return the stored event with an id, or None."""
+        return self.snapshot.event_with(event_id) or self._handle.writable.get(event_id)
+
+    def _write(self, commit: Commit, leaves: list[bytes], last_id: int, erased: Sequence[Position] = ()) -> None:
+        """Make a commit durable, with what it erases of earlier events, then visible."""
         before = self.snapshot
-        applied = apply_commit(self._head, before.tree, commit, leaves, self._layout)
+        segments, head = before.segments, self._head
+        erasure = None
+        if erased:
+            # The head is that of the snapshot: nothing is being written but this.
+            segments, commits = erase_in_memory(segments, erased)
+            head = segments[-1]
+            erasure = Erasure(event_value(commit.events[0]), erased, commits)
+        applied = apply_commit(head, before.tree, commit, leaves, self._layout)
+        if erasure is not None and applied.batch.sealed:
+            erasure = erasure._replace(commits=[])
         began = perf_counter()
 
         def ready() -> None:
@@ -285,21 +308,41 @@ class Sequencer:
             # What telling took is not the disk's.
             began = perf_counter()
 
-        self._handle.writable.append(applied.batch._replace(ready=ready))
+        self._handle.writable.append(applied.batch._replace(ready=ready, erasure=erasure))
         self.meters.write_s.observe(perf_counter() - began)
         self._head = applied.head
-        if applied.batch.sealed:
-            self._claims = {}
-        if commit.claims:
+        if applied.batch.sealed or erasure is not None:
+            self._claims = {claim.digest: claim for claim in applied.head.claims}
+        elif commit.claims:
             added = applied.head.claims[-len(commit.claims) :]
             self._claims.update((claim.digest, claim) for claim in added)
-        segments = before.segments
         if applied.batch.sealed:
             segments = self._within_budget((*segments[:-1], *applied.batch.sealed, applied.head))
         if self.first_id is None:
             self.first_id = event_value(commit.events[0])
-        after = Snapshot(commit.first_index + len(commit.events), last_id, segments, applied.tree)
+        erasures = before.erasures + (erasure is not None)
+        size = commit.first_index + len(commit.events)
+        after = Snapshot(size, last_id, segments, applied.tree, erasures)
         self._publish(before.end, after, commit.terms)
+
+    def _end_purge(self, pending: Pending, keys: list[bytes]) -> None:
+        """Open the store anew, so that nothing is left of what was erased, and then forget that there was."""
+        self._tell()
+        try:
+            self._handle.fence()
+            storage = self._handle.reopen()
+            try:
+                check_kept(self.snapshot, storage.load(), storage)
+            except BaseException:
+                storage.close()
+                raise
+            self._handle.restore(storage)
+            storage.append(Batch((), None, (), purged=keys))
+        except Exception as error:  # noqa: BLE001 - whatever it was, the store is opened again before anything is written
+            answer_all([(pending, _unknown(error))])
+            self._fence(error)
+            return
+        answer_all([(pending, [])])
 
     def _publish(self, before: Position, after: Snapshot, terms: list[tuple[bytes, ...]]) -> None:
         def show() -> None:
@@ -339,7 +382,7 @@ class Sequencer:
 
     # -- opening and recovering ------------------------------------------------------------------------------------
 
-    def _load(self, head: Head, storage: Storage) -> Snapshot:
+    def _load(self, head: Head, storage: Storage, erasures: int) -> Snapshot:
         """Take over the unsealed head, as found on disk; return what is to be published."""
         tree = load_tree(head, storage)
         segment = Segment(head.first_index)
@@ -350,7 +393,7 @@ class Sequencer:
             last_id = event_value(commit.events[-1])
         self._head = segment
         self._claims = {claim.digest: claim for claim in segment.claims}
-        return Snapshot(head.first_index + len(segment), last_id, (segment,), tree)
+        return Snapshot(head.first_index + len(segment), last_id, (segment,), tree, erasures)
 
     def _fence(self, cause: Exception) -> None:
         """Close the store after a failed write; `_recover` opens it again.
@@ -407,7 +450,8 @@ class Sequencer:
         head = storage.load()
         before = self.snapshot
         check_kept(before, head, storage)
-        found = self._load(head, storage)
+        # What others keep of before may hold what a write with an unknown outcome has erased.
+        found = self._load(head, storage, before.erasures + 1)
         check_same_tree(before.tree, found.tree, storage)
         if self.first_id is None and found.size:
             self.first_id = first_id_of(storage)

@@ -18,7 +18,7 @@ from audit.log.recording import Mapper, Mode, Recording
 from audit.log.source import EventSource
 from audit.log.tails import SyncTail
 from audit.log.topics import TopicPage
-from audit.model.event import Event, NewEvent, Receipt
+from audit.model.event import Actor, Erased, Event, NewEvent, Receipt
 from audit.model.query import Filter
 from audit.model.span import Bound
 from audit.proof.answers import Consistency, Inclusion
@@ -184,6 +184,10 @@ class SyncAudit:
         Arguments and errors as of `Audit.backup`, those of reading once it is iterated over.
         """
         return Backup(self._core, as_since(since, self._core.meta.store_id))
+
+    def erase(self, ids: Sequence[str], *, reason: str, actor: Actor | None = None) -> Erased:
+        """Erase some events: destroy all of them but id, index, topics and the hash of the rest. See `Audit.erase`."""
+        return self._core.erase(ids, reason, actor)
 
     def accept_clock(self) -> None:
         """Go on with the clock as it is, after `ClockSuspect`; ids still never go back."""

@@ -30,9 +30,17 @@ EndReason = Literal["seek_end", "limit", "cancelled", "shutdown"]
 
 
 class Batch(Slices):
-    """Events of a tail."""
+    """Events of a tail.
 
-    __slots__ = ()
+    Attributes:
+        erasures: As of the snapshot that they were read with: copies of another one's may hold what was erased since.
+    """
+
+    __slots__ = ("erasures",)
+
+    def __init__(self, slices: list[bytes], cursor: str, erasures: int = 0) -> None:
+        super().__init__(slices, cursor)
+        self.erasures = erasures
 
     def __repr__(self) -> str:
         return f"Batch({len(self.slices)} events)"
@@ -267,7 +275,7 @@ class TailCore:
             return None
         if self._left is not None:
             self._left -= len(events)
-        return Batch(events, self.cursor)
+        return Batch(events, self.cursor, snapshot.erasures)
 
     def _floored(self, position: Position) -> Position:
         """Return a position that still keeps out ids below the span."""

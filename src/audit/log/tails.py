@@ -40,7 +40,7 @@ class _Events:
             return None
         some = batch.slices[self._next : self._next + max_events]
         self._next += len(some)
-        return Batch(some, self.cursor)
+        return Batch(some, self.cursor, batch.erasures)
 
     def push(self, batch: Batch) -> None:
         self._batch = batch

@@ -18,7 +18,7 @@ from audit.log.source import EventSource
 from audit.log.sync import SyncAudit
 from audit.log.tails import Tail
 from audit.log.topics import TopicPage
-from audit.model.event import Event, NewEvent, Receipt
+from audit.model.event import Actor, Erased, Event, NewEvent, Receipt
 from audit.model.query import Filter
 from audit.model.span import Bound
 from audit.proof.answers import Consistency, Inclusion
@@ -299,6 +299,26 @@ class AsyncVerbs:
             Unavailable: the file can't be written, or the store can't be read now.
         """
         return await asyncio.to_thread(save_backup, self._core, path, since, on_progress)
+
+    async def erase(self, ids: Sequence[str], *, reason: str, actor: Actor | None = None) -> Erased:
+        """Erase some events: destroy all of them but id, index, topics and the hash of the rest. There is no way back.
+
+        They are found by no actor, action, outcome, target or request any more; topics, their counts and all proofs
+        stay. An event under `audit/erased` says who did it, why, and which events they were. When this returns, no file
+        of the store holds what was erased. Erasing twice is harmless. Cancelled, it is finished all the same.
+
+        Args:
+            ids: 1-1,000 ids of events; those that record erasures can't be erased.
+            reason: Why, in 1-1,024 bytes. It is kept: it must not name who is to be forgotten.
+            actor: Who does it. It is kept, too.
+
+        Raises:
+            InvalidParameter, TooLarge: an argument is out of form or bounds; nothing is erased.
+            NotFound: no event has one of the ids; nothing is erased.
+            OutcomeUnknown: the events may be erased, or are, but files may still hold them: erase them again.
+            ClockSuspect, DiskFull, Unavailable, StoreClosed: as of `append`; nothing is erased.
+        """
+        return await asyncio.to_thread(self._core.erase, ids, reason, actor)
 
     def accept_clock(self) -> None:
         """Go on with the clock as it is, after `ClockSuspect`; ids still never go back."""

@@ -16,13 +16,16 @@ __all__ = [
     "MAX_CONTEXT_BYTES",
     "MAX_CONTEXT_FIELDS",
     "MAX_DATA_DEPTH",
+    "MAX_ERASED",
     "MAX_EVENT_BYTES",
     "MAX_KEY_BYTES",
     "MAX_NAME_BYTES",
+    "MAX_REASON_BYTES",
     "MAX_TARGETS",
     "MAX_TOPICS",
     "OUTCOMES",
     "Actor",
+    "Erased",
     "Event",
     "NewEvent",
     "Outcome",
@@ -49,6 +52,10 @@ MAX_KEY_BYTES: Final = 256
 """Bytes of an idempotency key."""
 MAX_DATA_DEPTH: Final = 64
 """Levels of nesting in `data`."""
+MAX_ERASED: Final = 1_000
+"""Events that one call erases at most."""
+MAX_REASON_BYTES: Final = 1024
+"""Bytes of the reason given for an erasure."""
 
 
 class Actor(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
@@ -94,18 +101,20 @@ class NewEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, fo
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What happened, committed and immutable.
+    """What happened, committed and immutable. Once erased, only `payload_hash` is left beside id, index and topics.
 
     Attributes:
         id: A ULID; strictly increasing in commit order.
         index: Dense position in the log: 0, 1, 2 …
         salt: 16 random bytes in base64url: keeps the payload's hash from being guessed once the payload is erased.
+            Empty once it is.
+        payload_hash: SHA-256 of the payload that was erased, in base64url; None: nothing was.
     """
 
     id: EventId
     index: int
     topics: list[Topic]
-    salt: str
+    salt: str = ""
     action: str | None = None
     occurred_at: datetime | None = None
     actor: Actor | None = None
@@ -113,6 +122,12 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     outcome: Outcome | None = None
     context: dict[str, str] = {}
     data: Any = None
+    payload_hash: str | None = None
+
+    @property
+    def erased(self) -> bool:
+        """Whether the event was erased: who did it and why is recorded under `audit/erased`."""
+        return self.payload_hash is not None
 
     @property
     def recorded_at(self) -> datetime:
@@ -125,3 +140,15 @@ class Receipt(msgspec.Struct, frozen=True, gc=False):
 
     id: EventId
     index: int
+
+
+class Erased(msgspec.Struct, frozen=True, gc=False):
+    """What an erasure returns: the payloads are in no file of the store any more.
+
+    Attributes:
+        erased: Events erased by this call; those that had been erased before are not among them.
+        receipt: Of the event that records it; None: there was nothing left to erase.
+    """
+
+    erased: int
+    receipt: Receipt | None

@@ -13,7 +13,7 @@ import msgspec
 
 from audit.metrics.pace import DEFAULT_EVERY_MS
 from audit.metrics.query import AsOf, Metric, MetricQuery, MetricResult, MetricValue, Window
-from audit.model.event import Event, NewEvent, Receipt
+from audit.model.event import Actor, Event, NewEvent, Receipt
 from audit.model.query import Filter
 from audit.protocol.limits import DEFAULT_CREDIT, Limits
 
@@ -29,6 +29,8 @@ __all__ = [
     "CreditNote",
     "EndNote",
     "EndReason",
+    "EraseParams",
+    "EraseResult",
     "FellBehindNote",
     "GetParams",
     "InfoParams",
@@ -102,6 +104,21 @@ class AppendResult(_Result, frozen=True):
     """A receipt for each event, in order."""
 
     receipts: list[Receipt]
+
+
+class EraseParams(_Message, frozen=True):
+    """1-1,000 ids of events whose payloads are to be destroyed, why, and perhaps by whom; all of that is kept."""
+
+    ids: list[str]
+    reason: str
+    actor: Actor | None = None
+
+
+class EraseResult(_Result, frozen=True):
+    """How many were erased by this call, and the receipt of the event that says so; null: none was left to erase."""
+
+    erased: int
+    receipt: Receipt | None
 
 
 class GetParams(_Message, frozen=True):
@@ -315,6 +332,7 @@ class Method(NamedTuple):
 METHODS: Final[dict[str, Method]] = {
     "server.info": Method(InfoParams, InfoResult),
     "events.append": Method(AppendParams, AppendResult),
+    "events.erase": Method(EraseParams, EraseResult),
     "events.get": Method(GetParams, Event),
     "events.list": Method(ListParams, ListResult),
     "events.subscribe": Method(SubscribeParams, SubscribeResult),

@@ -15,7 +15,7 @@ from audit.protocol.frames import decode_contents
 from audit.server.negotiation import content_type
 from audit.server.problems import Problem
 
-__all__ = ["JSON", "LINES", "decode_events", "posted_kind", "read_body"]
+__all__ = ["JSON", "LINES", "decode_events", "decode_params", "posted_kind", "read_body"]
 
 JSON: Final = "application/json"
 LINES: Final = "application/x-ndjson"
@@ -88,6 +88,21 @@ def _decode_lines(body: bytes) -> list[NewEvent]:
         raise TooLarge("events", f"must hold 1-{MAX_CALL_EVENTS} events")
     lines = [line for line in body.splitlines() if line.strip()]
     return [_decode(line, NewEvent, f"events[{number}]") for number, line in enumerate(lines)]
+
+
+def decode_params(request: Request, body: bytes, kind: Any) -> Any:
+    """Return the parameters of a call, from a body that holds them as one JSON object.
+
+    Raises:
+        Problem: 415, it says that it is no JSON; 400, it is none.
+        InvalidParameter: they are others; the parameter is named.
+    """
+    if posted_kind(request) != JSON:
+        raise Problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", f"the content type must be {JSON}")
+    try:
+        return decode_contents(body, kind)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise Problem(HTTPStatus.BAD_REQUEST, "parse_error", f"no JSON: {error}") from error
 
 
 def _decode(body: bytes, kind: Any, place: str) -> Any:

@@ -20,6 +20,8 @@ from audit.model.topic import Topic, to_topic
 from audit.protocol.frames import encode, encode_page
 from audit.protocol.limits import SUBPROTOCOL
 from audit.protocol.messages import (
+    EraseParams,
+    EraseResult,
     GetParams,
     InfoParams,
     InfoResult,
@@ -35,7 +37,7 @@ from audit.server.access.rules import covers
 from audit.server.context import ServerContext
 from audit.server.metriccalls import METRIC_READS
 
-__all__ = ["READS", "appended_topics", "asked_topics", "version"]
+__all__ = ["READS", "appended_topics", "asked_topics", "erase", "version"]
 
 _TOPICS_BYTES: Final = 960 * 1024
 _NAME: Final = "audit"
@@ -106,6 +108,17 @@ def _shown(context: ServerContext, principal: Principal, found: bytes) -> bytes:
         # As if there were none: whether there is one is more than they may know.
         raise NotFound(f"no event has the id {event_id_text(found).decode()}")
     return found
+
+
+def erase(context: ServerContext, principal: Principal, params: EraseParams) -> Awaitable[bytes]:
+    """Return what erasing comes to, once awaited. An id says nothing of topics: who erases may do so on everything."""
+    context.access.authorise(principal, Ask("erase", [()]))
+
+    async def work() -> bytes:
+        done = await context.log.erase(params.ids, reason=params.reason, actor=params.actor)
+        return encode(EraseResult(erased=done.erased, receipt=done.receipt))
+
+    return work()
 
 
 def _list(context: ServerContext, principal: Principal, params: ListParams) -> Result:

@@ -21,7 +21,7 @@ from audit.protocol.limits import CloseCode
 from audit.protocol.messages import AppendParams, AppendResult, CancelParams, SubscribeParams, WatchParams
 from audit.protocol.server import Broken, Call, Refused, ServerSession
 from audit.server.access import Ask, Principal
-from audit.server.calls import READS, appended_topics, asked_topics
+from audit.server.calls import READS, appended_topics, asked_topics, erase
 from audit.server.context import ServerContext
 from audit.server.link import Link
 from audit.server.metriccalls import authorise_metric, query_of_watch
@@ -132,6 +132,8 @@ class Connection:
         try:
             if call.method == "events.append":
                 self._append(call, call.params)
+            elif call.method == "events.erase":
+                self._start_call(partial(self._read, call, erase(self._context, self._principal, call.params)))
             elif call.method == "events.subscribe":
                 self._subscribe(call, call.params)
             elif call.method == "metrics.subscribe":

@@ -54,7 +54,8 @@ class ServerContext:
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
 
     def __post_init__(self) -> None:
-        """Make the feeds, which depend on settings."""
+        """Make the feeds, which depend on settings, and let the log empty the frames when events are erased."""
         object.__setattr__(self, "feeds", Feeds(self.options.progress_s))
         feeds = MetricFeeds(self.core, self.log.metrics, self.options.limits.sent_frame_bytes)
         object.__setattr__(self, "metric_feeds", feeds)
+        self.core.copies.add(self.shared)

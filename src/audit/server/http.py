@@ -21,11 +21,11 @@ from audit.log.reader import Page
 from audit.metrics.rows import WINDOW_COLUMNS, encode_windows
 from audit.model.errors import Forbidden, InvalidParameter
 from audit.protocol.frames import encode, encode_page
-from audit.protocol.messages import AppendResult, GetParams, MetricsParams
+from audit.protocol.messages import AppendResult, EraseParams, GetParams, MetricsParams
 from audit.server import signin
 from audit.server.access import Ask, Principal
-from audit.server.bodies import JSON, LINES, decode_events, posted_kind, read_body
-from audit.server.calls import READS, appended_topics, asked_topics
+from audit.server.bodies import JSON, LINES, decode_events, decode_params, posted_kind, read_body
+from audit.server.calls import READS, appended_topics, asked_topics, erase
 from audit.server.context import ServerContext
 from audit.server.metriccalls import authorise_metric
 from audit.server.negotiation import accepted
@@ -70,6 +70,7 @@ def routes(context: ServerContext) -> list[BaseRoute]:
     upkeep = Upkeep()
     inner: list[BaseRoute] = [
         _route(context, "/events", GET=("events.list", _list), POST=("events.append", _append)),
+        _route(context, "/events/erase", POST=("events.erase", _erase)),
         Route("/events/stream", Stream(context), methods=["GET"]),
         _route(context, "/events/{id}", GET=("events.get", _get)),
         _route(context, "/topics", GET=("topics.list", _topics)),
@@ -197,6 +198,13 @@ async def _append(context: ServerContext, principal: Principal, request: Request
         headers["location"] = f"events/{receipts[0].id}"
     body = encode(AppendResult(receipts=receipts))
     return Response(body, HTTPStatus.CREATED, headers, media_type=JSON)
+
+
+async def _erase(context: ServerContext, principal: Principal, request: Request) -> Response:
+    accepted(request.scope, (JSON,))
+    Query(request.scope["query_string"], ())
+    params = decode_params(request, await read_body(request, context.options.limits.call_bytes), EraseParams)
+    return Response(await erase(context, principal, params), headers=_NOT_KEPT, media_type=JSON)
 
 
 def _idempotency_key(request: Request) -> str | None:

@@ -21,6 +21,7 @@ class SharedBatches:
         self._max_bytes = max_bytes
         self._bytes = 0
         self._frames: dict[tuple[str, str, bytes, int], bytes] = {}
+        self._erasures = 0
 
     def frame(self, subscription: str, batch: Batch) -> bytes:
         """Return the frame of a batch's notification.
@@ -30,6 +31,10 @@ class SharedBatches:
             batch: The cursor names its query and last event; with the first and their number, there is just one such.
         """
         slices = batch.slices
+        if batch.erasures != self._erasures:
+            # What is kept may hold what was erased since.
+            self.clear()
+            self._erasures = batch.erasures
         place = (subscription, batch.cursor, event_id_text(slices[0]), len(slices))
         frame = self._frames.get(place)
         if frame is None:
@@ -40,3 +45,8 @@ class SharedBatches:
                 self._bytes = len(frame)
             self._frames[place] = frame
         return frame
+
+    def clear(self) -> None:
+        """Forget all frames; from any thread."""
+        self._frames = {}
+        self._bytes = 0

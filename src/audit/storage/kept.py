@@ -1,6 +1,7 @@
 """What a store keeps in memory of its sealed segments: blocks, directories, and where searches found what.
 
-Pages of places read before are made of these alone, on the event loop. Never stale, since sealed segments don't change.
+Pages of places read before are made of these alone, on the event loop. Never stale, since sealed segments
+don't change, but for erasures: after one, all this is put aside and begun anew.
 """
 
 from __future__ import annotations

@@ -21,6 +21,7 @@ from audit.codec.keys import (
     CHECKPOINT,
     COMMIT,
     END,
+    ERASURE,
     EXPIRED,
     META,
     POSTING,
@@ -43,6 +44,7 @@ from audit.model.errors import (
 )
 from audit.model.topic import Topic
 from audit.storage.driver import error_text, plyvel
+from audit.storage.erasing import Rewritten, erasure_key, find_rewritten, purge_ranges
 from audit.storage.expiry import Expired, find_expired
 from audit.storage.forks import abandon_after_fork
 from audit.storage.fsck import Report, check_database
@@ -54,6 +56,7 @@ from audit.storage.options import StoreOptions
 from audit.storage.port import (
     Batch,
     ChildCount,
+    Erasure,
     Found,
     Head,
     KeptMetric,
@@ -68,12 +71,14 @@ from audit.storage.port import (
 from audit.storage.records import (
     decode_checkpoint,
     decode_count,
+    decode_erasure,
     decode_meta,
     decode_receipt,
     decode_tile,
     decode_tree,
     encode_checkpoint,
     encode_count,
+    encode_erasure,
     encode_receipt,
     encode_tile,
     encode_tree,
@@ -103,7 +108,8 @@ class LevelDBStorage:
         if record is None:
             raise StoreCorrupt(describe(META), "is missing")
         self._meta = decode_meta(record)
-        self._kept = Kept(options.block_cache_bytes)
+        self._kept_bytes = options.block_cache_bytes
+        self._kept = Kept(self._kept_bytes)
         # Set by the writer: the number of sealed events and the id of the last segment, together. Readers need a lower
         # bound only, to notice segments that are lost.
         self._sealed = (0, b"")
@@ -139,7 +145,9 @@ class LevelDBStorage:
                 iterator.next()
             self._checkpoint = _newest_checkpoint(iterator)
             tree = self._database.get(TREE, verify_checksums=True)
-        return Head(first_index, last_id, commits, tree and decode_tree(tree), self._checkpoint)
+            iterator.seek(ERASURE)
+            unpurged = iterator.key().startswith(ERASURE)
+        return Head(first_index, last_id, commits, tree and decode_tree(tree), self._checkpoint, unpurged)
 
     def append(self, batch: Batch) -> None:
         """See `Storage.append`."""
@@ -147,6 +155,7 @@ class LevelDBStorage:
             layout = self._meta.layout
             counts: dict[Topic, tuple[int, int, int]] = {}
             expired = _NOTHING_EXPIRED
+            rewritten = self._rewritten(batch.erasure) if batch.erasure is not None else None
             for segment in batch.sealed:
                 self._add_counts(segment, counts)
             with _reading:
@@ -158,8 +167,10 @@ class LevelDBStorage:
             try:
                 with self._database.write_batch(sync=True) as puts:
                     # Before the receipts of this commit: one of them may use an expired key again.
-                    for key in (*batch.dropped, *expired.keys):
+                    for key in (*batch.dropped, *expired.keys, *batch.purged):
                         puts.delete(key)
+                    if batch.erasure is not None and rewritten is not None:
+                        _put_erasure(puts, batch.erasure, rewritten)
                     if expired.through is not None:
                         puts.put(EXPIRED, expired.through)
                     for segment in batch.sealed:
@@ -177,6 +188,9 @@ class LevelDBStorage:
             except (plyvel.Error, OSError) as error:
                 raise OutcomeUnknown(f"the write failed, its outcome is not known: {error_text(error)}") from error
             self._unsettled = True
+            if rewritten is not None:
+                # Another one, rather than this one emptied: a reader that began before may go on adding to it.
+                self._kept = Kept(self._kept_bytes)
             self._counts.update(counts)
             self._checkpoint = batch.checkpoint or self._checkpoint
             self._rollups.written(rollups)
@@ -322,6 +336,30 @@ class LevelDBStorage:
             with closing(snapshot):
                 return check_database(snapshot, self._meta.layout, on_progress, breathe)
 
+    def purge(self) -> list[bytes]:
+        """See `Storage.purge`."""
+        keys: list[bytes] = []
+        segments: set[bytes] = set()
+        with self._gate, _reading, closing(self._database.raw_iterator(verify_checksums=True)) as iterator:
+            iterator.seek(ERASURE)
+            while iterator.key().startswith(ERASURE):
+                keys.append(iterator.key())
+                segments.update(decode_erasure(iterator.key(), iterator.value()))
+                iterator.next()
+        # Once, a table may be moved down by LevelDB itself, past the level that is compacted last. Not twice.
+        for start, stop in purge_ranges(sorted(segments)) * 2 if keys else ():
+            # Each by itself: whoever closes the store waits for one, not for all.
+            with self._gate:
+                self._database.compact_range(start=start, stop=stop)
+        return keys
+
+    def _rewritten(self, erasure: Erasure) -> Rewritten:
+        """Empty the write buffer and return which records of sealed segments an erasure changes."""
+        # Two versions of a record in one buffer would both be written to the table that it becomes.
+        self._database.compact_range(start=_NO_KEYS, stop=_NO_KEYS)
+        with _reading, closing(self._reader()) as reader:
+            return find_rewritten(self._database, reader, self._meta.layout, erasure.places, sealed=self._sealed[0])
+
     def _reader(self, kept: Kept | None = None, *, disk: bool = True) -> SealedReader:
         return SealedReader(self._database, self._meta.layout, kept or self._kept, *self._sealed, disk=disk)
 
@@ -353,6 +391,17 @@ class LevelDBStorage:
         """
         self._gate.abandon(StoreForked("the store was opened before this process was forked: open it after forking"))
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._database))
+
+
+def _put_erasure(puts: Any, erasure: Erasure, rewritten: Rewritten) -> None:
+    for key in rewritten.deletes:
+        puts.delete(key)
+    for key, record in rewritten.puts:
+        puts.put(key, record)
+    for key, commit in erasure.commits:
+        puts.put(key, encode_commit(key, commit))
+    key = erasure_key(erasure.event_id)
+    puts.put(key, encode_erasure(key, rewritten.segments))
 
 
 def _put_segment(puts: Any, segment: Segment, layout: Layout) -> None:

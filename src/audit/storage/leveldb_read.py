@@ -257,6 +257,17 @@ class SealedReader:
             self._kept.directories.add(segment, directory)
         return directory
 
+    def segment_of(self, event_id: int) -> tuple[bytes, Directory]:
+        """Return id and directory of the segment that holds a sealed event.
+
+        Raises:
+            StoreCorrupt: none does.
+        """
+        edge = self._edge(id_key(event_id))
+        if edge is None or edge[1].last_id < id_key(event_id):
+            raise StoreCorrupt(f"event {format_id(event_id)}", "is in no segment")
+        return edge
+
     def _edge(self, event_id: bytes) -> tuple[bytes, Directory] | None:
         """Return the segment that holds or would hold this id: the last that starts at or before it.
 

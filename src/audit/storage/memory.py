@@ -8,10 +8,10 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 
-from audit.codec.commits import Claim, commit_key, decode_commit, encode_commit
+from audit.codec.commits import NO_FINGERPRINT, Claim, commit_key, decode_commit, encode_commit
 from audit.codec.cursors import Position
-from audit.codec.events import decode_event, event_index, event_value
-from audit.codec.keys import key_of_tile
+from audit.codec.events import decode_event, erase_event, event_index, event_value
+from audit.codec.keys import ERASURE, key_of_tile
 from audit.codec.segments import Layout, Segment
 from audit.codec.terms import event_terms, term_of_topic, topic_of_term
 from audit.model.errors import StoreClosed
@@ -21,6 +21,7 @@ from audit.storage.port import (
     FORMAT,
     Batch,
     ChildCount,
+    Erasure,
     Found,
     Head,
     KeptMetric,
@@ -50,6 +51,7 @@ class Disk:
         self.tree: TreeHead | None = None
         self.checkpoint: SignedCheckpoint | None = None
         self.metrics: dict[str, KeptMetric] = {}
+        self.unpurged: set[bytes] = set()
 
 
 class MemoryStorage:
@@ -70,14 +72,18 @@ class MemoryStorage:
         self._check_open()
         sealed = self._disk.sealed
         commits = [(key, decode_commit(key, record)) for key, record in sorted(self._disk.commits.items())]
+        disk = self._disk
         last_id = sealed[-1][0] if sealed else -1
-        return Head(len(sealed), last_id, commits, self._disk.tree, self._disk.checkpoint)
+        return Head(len(sealed), last_id, commits, disk.tree, disk.checkpoint, bool(disk.unpurged))
 
     def append(self, batch: Batch) -> None:
         """See `Storage.append`."""
         self._check_open()
         with self._lock:
             disk = self._disk
+            disk.unpurged.difference_update(batch.purged)
+            if batch.erasure is not None:
+                self._erase(batch.erasure)
             for key in batch.dropped:
                 del disk.commits[key]
             for segment in batch.sealed:
@@ -99,6 +105,27 @@ class MemoryStorage:
                 known = disk.metrics.get(write.name)
                 panes = {} if write.anew or known is None else known.panes
                 disk.metrics[write.name] = KeptMetric(write.body, {**panes, **write.panes})
+
+    def _erase(self, erasure: Erasure) -> None:
+        disk = self._disk
+        erased = [place.index for place in erasure.places]
+        for index, place in enumerate(erasure.places):
+            if index and place.last_id <= erasure.places[index - 1].last_id:
+                raise AssertionError("the erased events are not in order")
+            if place.index < len(disk.sealed):
+                known, event, _ = disk.sealed[place.index]
+                if known != place.last_id:
+                    raise AssertionError("another event would be erased")
+                event = erase_event(event)
+                disk.sealed[place.index] = known, event, frozenset(event_terms(decode_event(event)))
+        for digest, claim in disk.claims.items():
+            if any(claim.first_index <= index < claim.first_index + claim.length for index in erased):
+                disk.claims[digest] = claim._replace(fingerprint=NO_FINGERPRINT)
+        for key, commit in erasure.commits:
+            if key not in disk.commits:
+                raise AssertionError("a commit would be changed that is not there")
+            disk.commits[key] = encode_commit(key, commit)
+        disk.unpurged.add(ERASURE + erasure.event_id.to_bytes(16, "big"))
 
     def _seal(self, segment: Segment) -> None:
         sealed = self._disk.sealed
@@ -222,6 +249,11 @@ class MemoryStorage:
                 return None
             some = {start: pane for start, pane in sorted(kept.panes.items()) if low_ms <= start < high_ms}
             return kept._replace(panes=some)
+
+    def purge(self) -> list[bytes]:
+        """See `Storage.purge`."""
+        self._check_open()
+        return sorted(self._disk.unpurged)
 
     def close(self) -> None:
         """See `Storage.close`."""

@@ -103,7 +103,12 @@ def open_store(path: Path, options: StoreOptions) -> LevelDBStorage:
             raise StoreCorrupt(str(path), text) from error
         raise Unavailable(f"can't open {path}: {text}") from error
     try:
+        # LevelDB's own log of the time before: it names keys, which may since have been erased.
+        (path / "LOG.old").unlink(missing_ok=True)
         return LevelDBStorage(database, options)
+    except OSError as error:
+        database.close()
+        raise Unavailable(f"can't open {path}: {error}") from error
     except BaseException:
         database.close()
         raise

@@ -24,6 +24,7 @@ __all__ = [
     "FORMAT",
     "Batch",
     "ChildCount",
+    "Erasure",
     "Found",
     "Head",
     "KeptMetric",
@@ -98,6 +99,20 @@ def _nothing() -> None:
     pass
 
 
+class Erasure(NamedTuple):
+    """What a commit erases of events before it: their payloads, and all that follows from those.
+
+    Attributes:
+        event_id: Id of the event that records it, which the commit holds.
+        places: Where the erased events are, in order; sealed or not.
+        commits: The unsealed commits that are changed by it, under their keys, as they are to be from now on.
+    """
+
+    event_id: int
+    places: Sequence[Position]
+    commits: Sequence[tuple[bytes, Commit]]
+
+
 class Batch(NamedTuple):
     """One commit, applied: what must become durable together.
 
@@ -111,6 +126,8 @@ class Batch(NamedTuple):
         metrics: What is kept of registered metrics.
         ready: Called when all is put together, right before it is written: nothing else may wait for it, as a storage
             need not call it, or may do so twice.
+        erasure: What it erases of earlier events; `Storage.purge` then gets the old bytes out of all files.
+        purged: Keys of earlier erasures whose bytes are gone, as `Storage.purge` returned them.
     """
 
     sealed: Sequence[Segment]
@@ -121,6 +138,8 @@ class Batch(NamedTuple):
     checkpoint: SignedCheckpoint | None = None
     metrics: Sequence[MetricWrite] = ()
     ready: Callable[[], None] = _nothing
+    erasure: Erasure | None = None
+    purged: Sequence[bytes] = ()
 
 
 class Head(NamedTuple):
@@ -132,6 +151,7 @@ class Head(NamedTuple):
         commits: Keys and commits after it, in order.
         tree: Size and root of all that is in full tiles of leaves; None: there is no full one.
         checkpoint: The newest one that was signed, or None.
+        unpurged: Whether files may still hold what was erased.
     """
 
     first_index: int
@@ -139,6 +159,7 @@ class Head(NamedTuple):
     commits: list[tuple[bytes, Commit]]
     tree: TreeHead | None
     checkpoint: SignedCheckpoint | None
+    unpurged: bool = False
 
 
 class Search(NamedTuple):
@@ -172,7 +193,10 @@ class Found(NamedTuple):
 
 
 class KnownClaim(NamedTuple):
-    """Where the events of an idempotency key are: `length` of them, from `first_index` on."""
+    """Where the events of an idempotency key are: `length` of them, from `first_index` on.
+
+    The fingerprint is `NO_FINGERPRINT` once one of them was erased.
+    """
 
     fingerprint: bytes
     first_id: int
@@ -334,6 +358,17 @@ class Storage(Protocol):
         Raises:
             StoreCorrupt: a record is damaged.
             Unavailable: the disk can't be read.
+        """
+        ...
+
+    def purge(self) -> list[bytes]:
+        """Get what was erased out of all files, as far as that can be done while they are in use.
+
+        May take long, and be called beside everything else. What is left (keys in the files' own indexes, copies in the
+        driver's memory) is gone once the storage is closed and opened again.
+
+        Returns:
+            A key for each erasure that is done then; to be given to `append`, after reopening. None: there was nothing.
         """
         ...
 

@@ -9,7 +9,7 @@ import msgspec
 
 from audit.codec.checksum import open_record, seal_record
 from audit.codec.commits import DIGEST_BYTES
-from audit.codec.keys import CHECKPOINT, META, RECEIPT, TREE, describe, key_of_checkpoint, key_of_tile
+from audit.codec.keys import CHECKPOINT, ID_BYTES, META, RECEIPT, TREE, describe, key_of_checkpoint, key_of_tile
 from audit.model.errors import StoreCorrupt, StoreFormat
 from audit.proof.hashing import HASH_BYTES
 from audit.proof.tiles import TILE_WIDTH, Tile
@@ -18,12 +18,14 @@ from audit.storage.port import FORMAT, KnownClaim, SignedCheckpoint, StoreMeta, 
 __all__ = [
     "decode_checkpoint",
     "decode_count",
+    "decode_erasure",
     "decode_meta",
     "decode_receipt",
     "decode_tile",
     "decode_tree",
     "encode_checkpoint",
     "encode_count",
+    "encode_erasure",
     "encode_meta",
     "encode_receipt",
     "encode_tile",
@@ -84,6 +86,23 @@ def decode_count(key: bytes, record: bytes) -> tuple[int, int, int]:
     except struct.error as error:
         raise StoreCorrupt(describe(key), f"can't be decoded: {error}") from error
     return events, int.from_bytes(first_id, "big"), int.from_bytes(last_id, "big")
+
+
+def encode_erasure(key: bytes, segments: list[bytes]) -> bytes:
+    """Return the record of an erasure that is to be purged: the ids of the segments with erased events."""
+    return seal_record(key, b"".join(segments))
+
+
+def decode_erasure(key: bytes, record: bytes) -> list[bytes]:
+    """Return the ids of the segments with events that an erasure has erased.
+
+    Raises:
+        StoreCorrupt: the record is damaged.
+    """
+    body = bytes(open_record(key, record))
+    if len(body) % ID_BYTES:
+        raise StoreCorrupt(describe(key), f"has {len(body)} bytes, no whole number of ids")
+    return [body[at : at + ID_BYTES] for at in range(0, len(body), ID_BYTES)]
 
 
 def receipt_key(digest: bytes) -> bytes:

@@ -222,6 +222,10 @@ class FaultyStorage:
         """Return a registered metric and some of its panes."""
         return self._storage.metric(name, low_ms, high_ms)
 
+    def purge(self) -> list[bytes]:
+        """Get what was erased out of all files."""
+        return self._storage.purge()
+
     def close(self) -> None:
         """Close the storage beneath."""
         self._storage.close()

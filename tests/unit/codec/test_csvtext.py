@@ -44,6 +44,7 @@ def test_every_member_has_its_column() -> None:
         "ip": "10.0.0.1",
         "request_id": "r-9",
         "data": '{"a": 1.0}',
+        "payload_hash": "",
     }
 
 

@@ -48,7 +48,7 @@ def _cells(event: Event) -> tuple[Text, ...]:
         Text(instant(event.occurred_at or event.recorded_at, "seconds")),
         Text(event.id),
         Text(outcome, style=_STYLES.get(outcome, "")),
-        Text(printable(event.action or "")),
+        Text("erased", style="dim italic") if event.erased else Text(printable(event.action or "")),
         Text(printable(described(event.actor))),
         Text(printable(" ".join([format_topic(topic) for topic in event.topics]))),
     )

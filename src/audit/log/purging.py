@@ -1,0 +1,68 @@
+"""Getting what was erased out of the store's files: after each erasure, and after opening a store that died before.
+
+Compacting runs beside the writer; the writer then opens the store anew, which empties the driver's caches and rewrites
+its list of files, and forgets that there was anything to do.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+
+from audit.log.erasing import purging_call
+from audit.log.handle import Handle
+from audit.log.prepare import PreparedCall
+from audit.log.queue import Receipts
+from audit.model.errors import AuditError, OutcomeUnknown, StoreClosed
+
+__all__ = ["Purger"]
+
+_log = logging.getLogger("audit")
+
+
+class Purger:
+    """Purges one log's files, one at a time."""
+
+    def __init__(self, handle: Handle, put: Callable[..., Future[Receipts]]) -> None:
+        """Take the storage, and how to give the writer a call."""
+        self._handle = handle
+        self._put = put
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+
+    def purge(self) -> None:
+        """Return once no file holds what was erased until now. Blocks; may take long.
+
+        Raises:
+            OutcomeUnknown: the erasure is committed, but files may still hold what was erased. It is tried again with
+                the next erasure (of the same events, too), and when the store is opened.
+        """
+        try:
+            with self._lock:
+                keys = self._handle.read(lambda storage: storage.purge())
+                if keys:
+                    call: PreparedCall = purging_call(keys)
+                    self._put(call, wait=True).result()
+        except AuditError as error:
+            raise OutcomeUnknown(
+                f"erased, but files may still hold the bytes; erase again to be sure: {error}"
+            ) from error
+
+    def start(self) -> None:
+        """Purge in a thread of its own: the process before ended between an erasure and that."""
+        self._thread = threading.Thread(target=self._run, name="audit-purge", daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        try:
+            self.purge()
+        except OutcomeUnknown as error:
+            if not isinstance(error.__cause__, StoreClosed):
+                _log.warning("%s", error)
+
+    def join(self) -> None:
+        """Wait for that thread; the handle is closed, so that it ends."""
+        if self._thread is not None:
+            self._thread.join()
