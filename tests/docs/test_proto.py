@@ -184,7 +184,7 @@ def test_schemas_refuse_what_a_server_refuses() -> None:
             error = answer.get("error", {}).get("data", {})
             if error and error["code"] not in _UNSEEN and validator("ClientFrame").is_valid(_filled(sent)):
                 passed.add(error["parameter"] if isinstance(error["parameter"], str) else "data")
-    # Sums, bytes that are not characters, depth, the form of times and ids, topics and events of the log's own, two that
+    # Sums, bytes that are no characters, depth, the form of times and ids, topics and events of the log's own, two that
     # exclude each other or need each other, how many windows there are.
     assert passed == {
         *["events", "events[0]", "data", "events[0].topics[0]", "events[0].topics[0][0]", "events[0].occurred_at"],
