@@ -144,7 +144,9 @@ async def test_error_that_cannot_heal_is_raised_at_once() -> None:
     assert len(fake.requests) == 1
 
 
-@pytest.mark.parametrize(("code", "kind"), [(4401, Unauthorized), (4403, Forbidden), (4400, ProtocolViolation)])
+@pytest.mark.parametrize(
+    ("code", "kind"), [(4401, Unauthorized), (4403, Forbidden), (4400, ProtocolViolation), (1007, ProtocolViolation)]
+)
 async def test_close_that_cannot_heal_ends_the_client(code: int, kind: type[AuditError]) -> None:
     fake = Fake(answers(Close(code)))
     async with scripted(fake) as url, connect(url, backoff=AT_ONCE) as log:

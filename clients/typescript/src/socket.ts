@@ -123,7 +123,7 @@ function refusal(status: number, url: string): AuditError {
 /** Return why a connection is over, which may be no reason to give up. */
 export function closedError(code: number, reason: string, url: string): AuditError {
   const text = `${url} closed the connection: ${code} ${reason}`.trimEnd();
-  if (code === 4400) return new ProtocolViolation(text);
+  if (code === 4400 || code === 1007) return new ProtocolViolation(text);
   if (code === 4401) return new Unauthorized(text);
   if (code === 4403) return new Forbidden(text);
   if (code === 4429) return new Overloaded(text);

@@ -213,7 +213,7 @@ class Player {
     this.#wire.onclose?.({ code, reason: "" });
     const reason = await this.#link.over;
     this.checked += 1;
-    expect(reason.retryable, `${code}`).toBe(![4400, 4401, 4403].includes(code));
+    expect(reason.retryable, `${code}`).toBe(![1007, 4400, 4401, 4403].includes(code));
   }
 }
 

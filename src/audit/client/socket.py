@@ -38,6 +38,7 @@ _CLOSE_TIMEOUT_S: Final = 1.0
 
 _BY_CODE: Final[dict[int, type[AuditError]]] = {
     CloseCode.BAD_FRAME: ProtocolViolation,
+    CloseCode.BAD_TEXT: ProtocolViolation,
     CloseCode.UNAUTHORIZED: Unauthorized,
     CloseCode.FORBIDDEN: Forbidden,
     CloseCode.TOO_MANY: Overloaded,

@@ -25,6 +25,7 @@ class CloseCode:
     """Codes with which a WebSocket is closed."""
 
     SHUTDOWN: Final = 1001
+    BAD_TEXT: Final = 1007
     TOO_BIG: Final = 1009
     INTERNAL: Final = 1011
     BAD_FRAME: Final = 4400

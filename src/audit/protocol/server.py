@@ -99,9 +99,15 @@ class ServerSession:
         """Return what a frame means; None: nothing is to be done."""
         if not text:
             return Broken(None, CloseCode.BAD_FRAME, "frames must be text")
+        # RFC 6455, 8.1: text that is no UTF-8 fails the connection. Most is ASCII, which is soon told.
+        if not data.isascii():
+            try:
+                data.decode()
+            except UnicodeDecodeError:
+                return Broken(None, CloseCode.BAD_TEXT, "text must be valid UTF-8")
         try:
             return self._message(data)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except msgspec.DecodeError as error:
             data_of = WireErrorData(code="parse_error", retryable=False)
             told = WireError(code=_NOT_JSON, message=f"no JSON: {error}", data=data_of)
             return Broken(encode_failure(None, told), CloseCode.BAD_FRAME, "no JSON")
@@ -132,10 +138,7 @@ class ServerSession:
             raise ProtocolViolation(f"a request with the id {request!r} is in flight already")
         if len(self._in_flight) >= self._limits.requests:
             raise Overloaded(f"{len(self._in_flight)} requests of this connection are in flight already")
-        try:
-            params = decode_contents(envelope.params, method.params)
-        except UnicodeDecodeError as error:
-            raise InvalidParameter("params", "must be valid UTF-8") from error
+        params = decode_contents(envelope.params, method.params)
         self._in_flight.add(request)
         return Call(request, name, params)
 
@@ -147,7 +150,7 @@ class ServerSession:
     def _notified(self, envelope: Request) -> CreditGranted | Broken | None:
         try:
             return self._granted(decode_contents(envelope.params, CreditNote))
-        except (AuditError, UnicodeDecodeError) as error:
+        except AuditError as error:
             # Nobody waits for an answer, and a count that only one side believes in would stall the other.
             reason = str(error).encode(errors="replace")[:_REASON_BYTES].decode(errors="ignore")
             return Broken(None, CloseCode.BAD_FRAME, reason)

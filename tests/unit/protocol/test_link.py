@@ -187,4 +187,4 @@ def test_text_that_is_no_utf8_is_refused_by_the_session_where_the_websocket_lets
     link = FakeLink(cut)
     link.send(link.client, b'{"jsonrpc":"2.0","id":1,"method":"\xff"}')
     _Server(link).run()
-    assert [message.code for message in link.deliver(link.server)] == [0, 4400]
+    assert [message.code for message in link.deliver(link.server)] == [1007]
