@@ -22,7 +22,7 @@ async def one_each(path: Path, tasks: int, count: int) -> float:
             for event in events:
                 await log.append(event)
 
-        return await _timed(count, [append_all() for _ in range(tasks)])
+        return await timed(count, [append_all() for _ in range(tasks)])
 
 
 async def in_batches(path: Path, size: int, callers: int, count: int, *, unique: bool = False) -> float:
@@ -34,10 +34,11 @@ async def in_batches(path: Path, size: int, callers: int, count: int, *, unique:
             for batch in batches:
                 await log.append_many(batch)
 
-        return await _timed(count, [append_all() for _ in range(callers)])
+        return await timed(count, [append_all() for _ in range(callers)])
 
 
-async def _timed(count: int, work: list[Coroutine[None, None, None]]) -> float:
+async def timed(count: int, work: list[Coroutine[None, None, None]]) -> float:
+    """Return how many per second some work does, all of it at once."""
     started = time.perf_counter()
     await asyncio.gather(*work)
     return count / (time.perf_counter() - started)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from concurrent.futures import Future
-from typing import Any, Final
+from typing import Final
 
 from cachetools import LRUCache
 
@@ -16,7 +16,7 @@ from audit.codec.terms import Match
 from audit.log.handle import Handle
 from audit.log.measuring import Measuring, match_of_plan
 from audit.log.recent import Snapshot
-from audit.metrics.fields import decode_rows
+from audit.metrics.fields import Columns
 from audit.metrics.keeping import Kept, decode_pane, encode_kept, encode_pane
 from audit.metrics.panes import GroupKey, Pane, Panes
 from audit.metrics.plan import Plan
@@ -65,10 +65,10 @@ class Folding:
         """Whether somebody waits for it to come as far as it has."""
         return any(size <= self.size for size, _ in self.waiting)
 
-    def fold(self, events: list[bytes], rows: list[Any] | None, end: Position, handle: Handle) -> None:
+    def fold(self, columns: Columns, end: Position, handle: Handle) -> None:
         """Take in events that match, of all up to a position."""
         panes = Panes(self.plan)
-        panes.fold(events, rows)
+        panes.fold(columns.events, columns)
         for start, groups in panes.by_start.items():
             known = self._changed.get(start)
             if known is None:
@@ -142,19 +142,22 @@ def _fold_piece(together: list[Folding], measuring: Measuring, handle: Handle, s
     events, stopped = measuring.piece(match, Span(after, MAX_VALUE + 1), snapshot)
     end = stopped or snapshot.end
     members = frozenset[str]().union(*[one.members for one in together])
-    rows = decode_rows(events, members) if members and events else None
+    columns = Columns(events, members)
     # In memory, the events of a narrower search are the same objects.
-    by_event = None if rows is None else dict(zip(map(id, events), rows, strict=True))
+    by_event = dict(zip(map(id, events), columns.rows, strict=True)) if columns.rows else {}
     for one in together:
-        some = events
+        own = columns
         if len(together) > 1 and not one.match.everything and events:
-            span = Span(after, end.last_id + 1)
-            some, rest = measuring.piece(one.match, span, snapshot)
-            while rest is not None:
-                found, rest = measuring.piece(one.match, span.above(rest.last_id + 1), snapshot)
-                some = some + found
-        own = rows if one.members else None
-        if own is not None and by_event is not None and some is not events:
-            own = [by_event.get(id(event)) for event in some]
-            own = None if None in own else own
-        one.fold(some, own, end, handle)
+            some = _matching(one.match, Span(after, end.last_id + 1), measuring, snapshot)
+            rows = [by_event.get(id(event)) for event in some] if one.members else None
+            own = Columns(some, one.members, None if rows is None or None in rows else rows)
+        one.fold(own, end, handle)
+
+
+def _matching(match: Match, span: Span, measuring: Measuring, snapshot: Snapshot) -> list[bytes]:
+    """Return the events of a range that match, which are no more than a piece's."""
+    found, rest = measuring.piece(match, span, snapshot)
+    while rest is not None:
+        more, rest = measuring.piece(match, span.above(rest.last_id + 1), snapshot)
+        found = found + more
+    return found

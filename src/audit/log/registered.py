@@ -32,6 +32,10 @@ _KEEP_EVENTS: Final = 20_000
 _KEEP_MS: Final = 1_000
 _GATHER_S: Final = 0.1
 """How long commits gather before they are folded in: many at once cost less than one after the other."""
+_BUSY_EVENTS: Final = 1_000
+"""Committed meanwhile, these say that the log is busy: folding then waits, so that appends have the interpreter."""
+_LAG_EVENTS: Final = 100_000
+"""But no longer than until so many wait. Whoever asks meanwhile reads them, which takes some tenths of a second."""
 _RETRY_S: Final = 1.0
 _log = logging.getLogger("audit")
 
@@ -255,8 +259,17 @@ class Registered:
                     self._wakeups.leave(sleeper, (), lambda: Position(-1, 0))
         finally:
             self._sleeper = None
-        if not self._changed.is_set():
-            self._stopping.wait(_GATHER_S)
+        self._gather()
+
+    def _gather(self) -> None:
+        """Let commits gather, as long as there are many of them and nobody waits."""
+        while not self._changed.is_set():
+            before = self._measuring.size
+            self._changed.wait(_GATHER_S)
+            size = self._measuring.size
+            behind = size - min([one.size for one in self._all()], default=size)
+            if size - before < _BUSY_EVENTS or behind >= _LAG_EVENTS:
+                return
 
 
 def _position(kept: Kept) -> Position | None:

@@ -45,7 +45,9 @@ class Distinct:
 
     def add(self, values: Iterable[Any]) -> None:
         """Take in JSON values."""
-        self._take([_hash(value) for value in values])
+        found = values if isinstance(values, list) else list(values)
+        # Text is often repeated, and looking it up costs less than hashing it again.
+        self._take([_hash(value) for value in (set(found) if set(map(type, found)) == {str} else found)])
 
     def merge(self, other: Distinct) -> None:
         """Take in another set."""

@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
-from functools import lru_cache
+from functools import cached_property, lru_cache
+from operator import attrgetter
 from typing import Any, Final
 
 import msgspec
 
 from audit.codec.events import join_events
 from audit.model.errors import InvalidParameter
-from audit.model.ids import RANDOM_BITS, value_of
+from audit.model.ids import value_of
 
-__all__ = ["Getter", "Path", "decode_rows", "getter_of", "parse_path", "recorded_ms", "time_ms"]
+__all__ = ["Columns", "Path", "decode_rows", "parse_path", "recorded_ms", "time_ms"]
 
 Path = tuple[str, ...]
-Getter = Callable[[Any], Any]
 
 _MAX_PATH_CHARS: Final = 256
 _MAX_PARTS: Final = 16
 _MEMBERS: Final = ("topics", "action", "occurred_at", "actor", "targets", "outcome", "context", "data")
-_TIME_BITS: Final = RANDOM_BITS
-_ID: Final = slice(7, 33)
+_TIME: Final = slice(7, 17)
+"""Of an id's text, the characters that tell its time."""
 
 
 def parse_path(text: object, parameter: str) -> Path:
@@ -43,7 +43,7 @@ def parse_path(text: object, parameter: str) -> Path:
 
 def recorded_ms(event: bytes) -> int:
     """Return the time of recording of a stored event."""
-    return value_of(event[_ID]) >> _TIME_BITS
+    return value_of(event[_TIME])
 
 
 @lru_cache(256)
@@ -59,20 +59,45 @@ def decode_rows(events: Sequence[bytes], members: frozenset[str]) -> list[Any]:
     return _decoder(members).decode(join_events(events))
 
 
-def getter_of(path: Path) -> Getter:
-    """Return what looks up a path in a decoded row: None where it leads nowhere."""
+class Columns:
+    """Some stored events, and of each whatever a metric looks at; computed once for all metrics that look at it."""
+
+    def __init__(self, events: Sequence[bytes], members: frozenset[str], rows: list[Any] | None = None) -> None:
+        """Take events, and the members that will be asked for; or rows that have these already."""
+        self.events = events
+        self.rows: list[Any] = decode_rows(events, members) if rows is None and members else rows or []
+        self._columns: dict[Path, list[Any]] = {}
+
+    @cached_property
+    def recorded(self) -> list[int]:
+        """Times of recording, in order."""
+        return list(map(recorded_ms, self.events))
+
+    @cached_property
+    def occurred(self) -> list[int]:
+        """When each happened: `occurred_at`, or else the time of recording."""
+        return [
+            ms if row.occurred_at is None else max(0, time_ms(row.occurred_at))
+            for row, ms in zip(self.rows, self.recorded, strict=True)
+        ]
+
+    def column(self, path: Path) -> list[Any]:
+        """Return each event's value at a path: None where it leads nowhere."""
+        found = self._columns.get(path)
+        if found is None:
+            found = self._columns[path] = _column(self.rows, path)
+        return found
+
+
+def _column(rows: list[Any], path: Path) -> list[Any]:
     top, *rest = path
+    values = list(map(attrgetter(top), rows))
     if not rest:
-        return lambda row: getattr(row, top)
+        return values
     if len(rest) == 1 and not rest[0].isdecimal():
         name = rest[0]
-
-        def member(row: Any) -> Any:
-            value = getattr(row, top)
-            return value.get(name) if type(value) is dict else None
-
-        return member
-    return lambda row: _walk(getattr(row, top), rest)
+        return [value.get(name) if type(value) is dict else None for value in values]
+    return [_walk(value, rest) for value in values]
 
 
 def _walk(value: Any, parts: Sequence[str]) -> Any:

@@ -1,6 +1,6 @@
 """Quantiles, from a base-2 exponential histogram: 64 buckets for each doubling, so that no value is off by over 0.55 %.
 
-Bucket i holds what lies in (b**i, b**(i+1)] with b = 2**(1/64); a value is told as the middle of its bucket, the one
+Bucket i holds what lies in (b**(i-1), b**i] with b = 2**(1/64); a value is told as the middle of its bucket, the one
 whose relative distance to both ends is the same: (b - 1) / (b + 1) = 0.54 %.
 """
 
@@ -26,16 +26,16 @@ _AWAY: Final = 1 << 24
 def _bucket(value: float) -> int:
     """Return the number of a value's bucket; numbers are ordered as values are, and 0 is zero's."""
     if value > 0:
-        return ceil(log2(value) * _SCALE) - 1 + _AWAY
+        return ceil(log2(value) * _SCALE) + _AWAY
     if value < 0:
-        return -(ceil(log2(-value) * _SCALE) - 1 + _AWAY)
+        return -(ceil(log2(-value) * _SCALE) + _AWAY)
     return 0
 
 
 def _middle(bucket: int) -> float:
     if not bucket:
         return 0.0
-    whole, part = divmod(abs(bucket) - _AWAY, _SCALE)
+    whole, part = divmod(abs(bucket) - 1 - _AWAY, _SCALE)
     found = ldexp(2 ** (part / _SCALE) * _MIDDLE, whole)
     return found if bucket > 0 else -found
 
@@ -50,7 +50,11 @@ class Histogram:
 
     def add(self, values: Iterable[int | float]) -> None:
         """Take in finite numbers."""
-        self._counts.update([_bucket(value) for value in values])
+        found = values if isinstance(values, list) else list(values)
+        if found and min(found) > 0:
+            self._counts.update([ceil(log2(value) * _SCALE) + _AWAY for value in found])
+        else:
+            self._counts.update(map(_bucket, found))
 
     def merge(self, other: Histogram) -> None:
         """Take in another histogram."""

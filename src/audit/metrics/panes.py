@@ -6,6 +6,7 @@ is counted by when it came, at the grain of the panes, which is all that a windo
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Final, cast
 
@@ -13,7 +14,7 @@ import msgspec
 
 from audit.codec.events import event_index
 from audit.metrics.distinct import Distinct
-from audit.metrics.fields import decode_rows, getter_of, recorded_ms, time_ms
+from audit.metrics.fields import Columns, recorded_ms
 from audit.metrics.histogram import Histogram
 from audit.metrics.plan import Plan
 from audit.metrics.query import Group
@@ -38,7 +39,8 @@ _STATES: Final[dict[str, Callable[[], Any]]] = {
     "quantiles": Histogram,
     "distinct": Distinct,
 }
-_text = msgspec.json.Encoder(order="deterministic")
+_NUMBERS: Final = frozenset((int, float))
+_text: Final = msgspec.json.Encoder(order="deterministic")
 
 
 def new_state(plan: Plan) -> Any:
@@ -65,6 +67,10 @@ def _group_key(value: Any) -> GroupKey:
     if kind is float:
         return int(value) if value.is_integer() else value
     return None
+
+
+def _group_keys(values: list[Any]) -> list[GroupKey]:
+    return values if set(map(type, values)) == {str} else list(map(_group_key, values))
 
 
 def rank_of(group: GroupKey) -> tuple[int, Any]:
@@ -118,9 +124,6 @@ class Panes:
         self.first_ms: int | None = None
         """The earliest time of an event in them, where `occurred_at` places events."""
         self._kinds = dict(zip((*plan.actions, *plan.planned), (UP, DOWN, PLANNED, UNPLANNED), strict=False))
-        self._field = None if plan.field is None else getter_of(plan.field)
-        self._by = None if plan.by is None else getter_of(plan.by)
-        self._group = None if plan.group_by is None else getter_of(plan.group_by)
         paths = [path for path in (plan.field, plan.by, plan.group_by) if path is not None]
         extra = ["occurred_at"] * plan.occurred + ["action"] * bool(self._kinds)
         self.members = frozenset([path[0] for path in paths] + extra)
@@ -134,46 +137,58 @@ class Panes:
         """Every group met so far."""
         return self._groups
 
-    def fold(self, events: Sequence[bytes], rows: list[Any] | None = None) -> None:
+    def fold(self, events: Sequence[bytes], columns: Columns | None = None) -> None:
         """Take in stored events of the plan's query, which follow those taken in before.
 
         Args:
             events: Each of them.
-            rows: They, decoded with at least `members`; absent: decoded here.
+            columns: They, with at least `members` decoded; absent: decoded here.
 
         Raises:
             TooLarge: there are too many groups.
         """
         if not events:
             return
-        if rows is None and self.members:
-            rows = decode_rows(events, self.members)
-        if rows is None and self._all_in_one(events):
+        if columns is None:
+            columns = Columns(events, self.members)
+        occurred, group_by = self._plan.occurred, self._plan.group_by
+        key = None if occurred else self.place(recorded_ms(events[0]))
+        # Times of recording only grow: often all lie in one pane.
+        if key is not None and self.place(recorded_ms(events[-1])) == key:
+            if group_by is None:
+                self._add(key, None, len(events), self._values(columns))
+            else:
+                self._add_groups([key] * len(events), columns)
             return
-        recorded = [recorded_ms(event) for event in events]
-        times = recorded if rows is None or not self._plan.occurred else _occurred(rows, recorded)
-        values = self._values(events, rows, times)
-        keys = self._keys(times)
-        if self._group is None and not self._plan.occurred and keys[0] == keys[-1] and keys[0] is not None:
-            # All in one pane, as times of recording only grow.
-            self._add(keys[0], None, times, values, recorded)
-            return
-        buckets: dict[tuple[int, GroupKey], list[int]] = {}
-        groups = [None] * len(events) if self._group is None else [_group_key(self._group(row)) for row in rows or ()]
-        for position, key in enumerate(keys):
-            if key is not None:
-                buckets.setdefault((key, groups[position]), []).append(position)
-        for (key, group), chosen in buckets.items():
-            some = None if values is None else [values[position] for position in chosen]
-            self._add(key, group, [times[p] for p in chosen], some, [recorded[p] for p in chosen])
+        times = columns.occurred if occurred else columns.recorded
+        self._add_groups(self._keys(times), columns, columns.recorded if occurred else None)
 
-    def _all_in_one(self, events: Sequence[bytes]) -> bool:
-        """Count events of which nothing but their number matters, if all lie in one pane."""
-        key = self.place(recorded_ms(events[0]))
-        if key is None or key != self.place(recorded_ms(events[-1])):
-            return False
-        self._pane(key, None).count += len(events)
-        return True
+    def _add_groups(self, keys: Sequence[int | None], columns: Columns, recorded: Sequence[int] | None = None) -> None:
+        """Take in events by pane and group; `recorded` has their times where they may be late."""
+        group_by = self._plan.group_by
+        groups = [None] * len(keys) if group_by is None else _group_keys(columns.column(group_by))
+        values = self._values(columns)
+        if values is None and recorded is None:
+            for (key, group), count in Counter(zip(keys, groups, strict=True)).items():
+                if key is not None:
+                    self._add(key, group, count, None)
+            return
+        buckets: defaultdict[tuple[int | None, GroupKey], list[int]] = defaultdict(list)
+        for position, place in enumerate(zip(keys, groups, strict=True)):
+            buckets[place].append(position)
+        times = columns.occurred if recorded is not None else ()
+        for (key, group), chosen in buckets.items():
+            if key is None:
+                continue
+            if values is not None:
+                chosen = [position for position in chosen if values[position] is not None]  # noqa: PLW2901
+            some = None if values is None else [values[position] for position in chosen]
+            pane = self._add(key, group, len(chosen), some)
+            if pane is not None and recorded is not None:
+                pane.first_ms = _least(pane.first_ms, min([times[position] for position in chosen]))
+                self.first_ms = _least(self.first_ms, pane.first_ms)
+                for came in self._late(key, [recorded[position] for position in chosen]):
+                    pane.late[came] = pane.late.get(came, 0) + 1
 
     def add_count(self, start_ms: int, count: int) -> None:
         """Take in events that somebody else has counted."""
@@ -215,48 +230,41 @@ class Panes:
             keys = [None if ms >= high else key for ms, key in zip(times, keys, strict=True)]
         return keys
 
-    def _values(self, events: Sequence[bytes], rows: list[Any] | None, times: list[int]) -> list[Any] | None:
+    def _values(self, columns: Columns) -> list[Any] | None:
         """Return each event's value, None where it has none; or nothing at all, where counting is enough."""
-        if rows is None:
-            return None
-        if self._field is not None:
-            field = self._field
-            found = [field(row) for row in rows]
-            if self._plan.measure == "distinct":
+        plan = self._plan
+        if plan.field is not None:
+            found = columns.column(plan.field)
+            if plan.measure == "distinct" or _NUMBERS.issuperset(set(map(type, found))):
                 return found
             return [value if type(value) is float or type(value) is int else None for value in found]
         if not self._kinds:
             return None
-        kinds = [self._kinds.get(row.action) for row in rows]
-        if not self._plan.follows:
+        kinds = list(map(self._kinds.get, columns.column(("action",))))
+        if not plan.follows:
             return [None if kind is None else 1 if kind == UP else -1 for kind in kinds]
-        by = self._by
+        components = [None] * len(kinds) if plan.by is None else columns.column(plan.by)
+        times = columns.occurred if plan.occurred else columns.recorded
         return [
             None
             if kind is None
-            else Transition(ms, event_index(event), kind, "" if by is None else _text.encode(by(row)).decode())
-            for event, row, ms, kind in zip(events, rows, times, kinds, strict=True)
+            else Transition(ms, event_index(event), kind, "" if plan.by is None else _text.encode(component).decode())
+            for event, component, ms, kind in zip(columns.events, components, times, kinds, strict=True)
         ]
 
-    def _add(
-        self, key: int, group: GroupKey, times: list[int], values: list[Any] | None, recorded: Iterable[int]
-    ) -> None:
-        if values is not None and None in values:
-            kept = [value is not None for value in values]
-            values = [value for value in values if value is not None]
-            times = [ms for ms, keep in zip(times, kept, strict=True) if keep]
-            recorded = [ms for ms, keep in zip(recorded, kept, strict=True) if keep]
-        if not times:
-            return
+    def _add(self, key: int, group: GroupKey, count: int, values: list[Any] | None) -> Pane | None:
+        """Take in events of one pane and group: their number, and their values where the measure has any."""
+        if values is not None:
+            if None in values:
+                values = [value for value in values if value is not None]
+            count = len(values)
+        if not count:
+            return None
         pane = self._pane(key, group)
-        pane.count += len(times)
+        pane.count += count
         if values is not None:
             pane.state.add(values)
-        if self._plan.occurred:
-            pane.first_ms = _least(pane.first_ms, min(times))
-            self.first_ms = _least(self.first_ms, pane.first_ms)
-            for came in self._late(key, recorded):
-                pane.late[came] = pane.late.get(came, 0) + 1
+        return pane
 
     def _late(self, key: int, recorded: Iterable[int]) -> Iterator[int]:
         """Yield, for each event that may be late, up to which end its windows were final when it came."""
@@ -288,10 +296,3 @@ class Panes:
 
 def _least(one: int | None, other: int | None) -> int | None:
     return one if other is None or (one is not None and one < other) else other
-
-
-def _occurred(rows: list[Any], recorded: list[int]) -> list[int]:
-    return [
-        ms if row.occurred_at is None else max(0, time_ms(row.occurred_at))
-        for row, ms in zip(rows, recorded, strict=True)
-    ]

@@ -6,12 +6,15 @@ Which order values come in, and how they are split over states, never changes th
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from math import fsum
 from typing import Any, Final, Protocol, Self
 
 __all__ = ["ExactSum", "Extremes", "State", "as_number"]
 
 _LEAST_INT: Final = -(1 << 63)
 _MOST_INT: Final = (1 << 64) - 1
+_FEW: Final = 8
+"""Floats that are added one by one."""
 
 
 class State(Protocol):
@@ -45,6 +48,20 @@ def as_number(numerator: int, shift: int) -> int | float | None:
         return None
 
 
+def _parts(values: list[float]) -> list[float]:
+    """Return few floats whose exact sum is that of many: what their rounded sum leaves, again and again."""
+    values = [*values]
+    parts: list[float] = []
+    try:
+        while part := fsum(values):
+            parts.append(part)
+            values.append(-part)
+    except OverflowError:
+        # On the way, or in the end: one by one, they are added without rounding.
+        return values + parts
+    return parts
+
+
 class ExactSum:
     """A sum without rounding: an integer over a power of two, as every double is one."""
 
@@ -60,6 +77,8 @@ class ExactSum:
         whole = sum([value for value in values if type(value) is int]) if len(floats) < len(values) else 0
         if whole:
             self._add(whole, 0)
+        if len(floats) > _FEW:
+            floats = _parts(floats)
         for value in floats:
             numerator, denominator = value.as_integer_ratio()
             self._add(numerator, denominator.bit_length() - 1)
