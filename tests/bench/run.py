@@ -19,7 +19,7 @@ import uvloop
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from audit import Audit
-from tests.bench import appends, machine, reads, sockets
+from tests.bench import appends, machine, metrics, reads, sockets
 from tests.bench.workload import DENSE, SPARSE
 
 RUNS = 5
@@ -31,7 +31,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Benchmarks of the embedded log on this machine.")
     parser.add_argument("--events", type=int, default=1_000_000, help="events of the store that is read")
     parser.add_argument("--memory", type=Path, help=argparse.SUPPRESS)
-    parser.add_argument("--only", choices=["appends", "reads", "sockets"], help="just these rows")
+    parser.add_argument("--only", choices=["appends", "metrics", "reads", "sockets"], help="just these rows")
     parser.add_argument("--json", type=Path, help="also write the rows to this file")
     options = parser.parse_args()
     if options.memory is not None:
@@ -52,7 +52,9 @@ def main() -> None:
         only = options.only
         if only in {None, "appends"}:
             bench_appends(row, Path(directory))
-        if only == "appends":
+        if only in {None, "metrics"}:
+            bench_metrics(row, Path(directory), options.events)
+        if only in {"appends", "metrics"}:
             return
         store = Path(directory) / "store"
         appends.fill(store, options.events)
@@ -105,6 +107,24 @@ def bench_appends(row: Callable[[str, str, Callable[[int], float]], None], direc
                 appends.in_batches(directory / f"batch-{s}-{c}-{u}-{n}", s, c, 100_000, unique=u)
             ),
         )
+
+
+def bench_metrics(row: Callable[[str, str, Callable[[int], float]], None], directory: Path, events: int) -> None:
+    """Counts over all events, and what registered metrics cost."""
+    print("\nmetrics, in-process")
+    for count in (events // 10, events):
+        path = directory / f"spread-{count}"
+        metrics.fill(path, count)
+        with metrics.opened(path, count) as log:
+            name = f"count of {count:,} events over 30 days, by hour"
+            row(name, "µs", lambda _, log=log: metrics.count_by_hour(log) * 1e3)  # type: ignore[misc]
+    for count in (100_000, 400_000):
+        for registered in (0, len(metrics.REGISTERED)):
+            row(
+                f"{count:,} events in batches of 100, 8 callers, {registered} registered metrics",
+                "events/s",
+                lambda n, r=registered, c=count: metrics.append_rate(directory / f"kept-{c}-{r}-{n}", r, c),  # type: ignore[misc]
+            )
 
 
 def bench_reads(row: Callable[[str, str, Callable[[int], float]], None], store: Path) -> None:
