@@ -9,12 +9,13 @@ import pytest
 from audit import Audit, NewEvent
 from audit.app.keyfiles import load_signing_key
 from audit.cli.program import run
+from audit.codec.events import erase_event
 from audit.log.signing import Signing
 from audit.proof.checkpoints import Checkpoint, cosign, sign_checkpoint
 from audit.proof.exports import encode_end, encode_head, encode_run
 from audit.proof.files import EventProof, encode_proof
 from audit.proof.frontier import Frontier
-from audit.proof.leaves import erased_form, leaf_hashes
+from audit.proof.leaves import leaf_hashes
 from audit.proof.proving import prove_inclusion
 from audit.proof.rotation import follow_rotations, sign_rotation
 from audit.proof.selections import prove_selection
@@ -92,7 +93,7 @@ def test_a_proof_is_verified_in_plain_words(world: World, capsys: pytest.Capture
     assert words[1].startswith(f"event {event[7:33].decode()} is number 4 of the log, recorded 20")
     assert words[2] == f"the checkpoint holds: {ORIGIN} signed for its first 10 events"
     assert words[3].startswith("witness w.example cosigned it 20")
-    world.prove(4, erased_form(event), world.note)
+    world.prove(4, erase_event(event), world.note)
     assert run(["verify", "one.tlog-proof", "--key", world.key.verifier.text]) == 0
     assert "its payload was erased" in capsys.readouterr().out
 

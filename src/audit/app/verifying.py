@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 from audit.codec.backups import Decoder
-from audit.codec.events import event_id_text
+from audit.codec.events import event_id_text, is_erased
 from audit.model.errors import BackupInvalid, InvalidParameter, ProofMalformed
 from audit.model.ids import recorded_at
 from audit.proof.checkpoints import Checkpoint, open_checkpoint, require_witnesses, verify_tree
@@ -17,7 +17,7 @@ from audit.proof.exports import MAX_LINE_BYTES, verify_export
 from audit.proof.files import PROOF_HEAD, parse_proof
 from audit.proof.frontier import Frontier
 from audit.proof.keys import VerifierKey
-from audit.proof.leaves import is_erased, leaf_hashes
+from audit.proof.leaves import leaf_hashes
 
 __all__ = ["Trust", "verify_files"]
 

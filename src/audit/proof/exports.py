@@ -13,11 +13,11 @@ from typing import Final, NamedTuple, TypeVar
 
 import msgspec
 
-from audit.codec.events import event_index
+from audit.codec.events import event_index, is_erased
 from audit.model.errors import HashMismatch, ProofMalformed
 from audit.proof.checkpoints import Checkpoint, open_checkpoint
 from audit.proof.keys import VerifierKey, decode_base64, encode_base64
-from audit.proof.leaves import is_erased, leaf_hashes
+from audit.proof.leaves import leaf_hashes
 from audit.proof.selections import selection_root
 
 __all__ = [

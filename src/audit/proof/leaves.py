@@ -13,7 +13,7 @@ from typing import Final
 from audit.model.errors import ProofMalformed
 from audit.proof.hashing import HASH_BYTES
 
-__all__ = ["cut_event", "erased_form", "is_erased", "leaf_hash", "leaf_hashes", "log_entry"]
+__all__ = ["cut_event", "leaf_hash", "leaf_hashes", "log_entry"]
 
 _SALT: Final = b',"salt":"'
 _ERASED: Final = b',"payload_hash":"'
@@ -69,17 +69,6 @@ def log_entry(event: bytes) -> bytes:
     """
     header, digest = cut_event(event)
     return header + digest
-
-
-def erased_form(event: bytes) -> bytes:
-    """Return what is left of a stored event when its payload is erased; of an erased one, itself."""
-    header, digest = cut_event(event)
-    return header + _ERASED + _encode(digest) + b'"}'
-
-
-def is_erased(event: bytes) -> bool:
-    """Return whether a stored event has no payload any more."""
-    return _SALT not in event
 
 
 def _cut_erased(event: bytes) -> tuple[bytes, bytes]:

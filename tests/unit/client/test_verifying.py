@@ -6,13 +6,14 @@ import pytest
 
 from audit import NewEvent
 from audit.client.verifying import Verification, VerifyOptions
+from audit.codec.events import erase_event
 from audit.log.deciding import number_events
 from audit.log.prepare import prepare_call
 from audit.model import errors
 from audit.model.errors import InvalidParameter, ProofInvalid
 from audit.proof.checkpoints import Checkpoint, sign_checkpoint
 from audit.proof.keys import COSIGNATURE, SigningKey
-from audit.proof.leaves import erased_form, leaf_hashes
+from audit.proof.leaves import leaf_hashes
 from audit.proof.proving import prove_consistency, read_root
 from audit.proof.rotation import sign_rotation
 from audit.proof.selections import prove_selection
@@ -66,7 +67,7 @@ async def test_what_an_honest_log_sends_passes_in_either_order_and_erased() -> N
     await client.check(events[199:100:-1], all_of_it=True)
     assert server.asked == 3  # one checkpoint serves both
     server.events = list(events)
-    await client.check([events[3], erased_form(events[7]), events[250]])
+    await client.check([events[3], erase_event(events[7]), events[250]])
     await client.check([])
     assert client.note == await server.checkpoint()
     # Another client takes over from there.

@@ -7,13 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from audit import NewEvent
+from audit.codec.events import erase_event
 from audit.log.deciding import number_events
 from audit.log.prepare import prepare_call
 from audit.model.errors import HashMismatch, ProofInvalid, ProofMalformed, SignatureInvalid, WrongKey
 from audit.proof.checkpoints import Checkpoint, sign_checkpoint
 from audit.proof.exports import ExportCheck, encode_end, encode_head, encode_run, verify_export
 from audit.proof.keys import SigningKey
-from audit.proof.leaves import erased_form, leaf_hashes
+from audit.proof.leaves import leaf_hashes
 from audit.proof.selections import prove_selection
 from audit.testing.clock import START_MS
 from tests.unit.proof import trees
@@ -53,7 +54,7 @@ def test_an_export_of_any_events_is_found_to_hold_them(indexes: list[int], run: 
 
 
 def test_events_are_lines_as_they_are_stored_and_erased_ones_are_counted() -> None:
-    events = [erased_form(event) if index % 2 else event for index, event in enumerate(EVENTS)]
+    events = [erase_event(event) if index % 2 else event for index, event in enumerate(EVENTS)]
     raw = export(range(20), range(20, 40), events=events)
     assert [line for line in raw.splitlines() if line.startswith(b'{"id"')] == events
     assert checked(raw)[2:] == (40, 0, 39, 20)

@@ -8,11 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from audit import NewEvent
-from audit.codec.events import split_event
+from audit.codec.events import erase_event, split_event
 from audit.log.deciding import number_events
 from audit.log.prepare import prepare_call
 from audit.model.errors import ProofMalformed
-from audit.proof.leaves import cut_event, erased_form, leaf_hash, leaf_hashes, log_entry
+from audit.proof.leaves import cut_event, leaf_hash, leaf_hashes, log_entry
 from audit.testing.clock import START_MS
 from tests.strategies import HOSTILE, new_events
 
@@ -39,20 +39,20 @@ def test_leaf_covers_header_and_payload_hash(events: list[NewEvent]) -> None:
 @given(new_events)
 def test_an_erased_event_has_the_leaf_it_had(event: NewEvent) -> None:
     (before,) = stored([event])
-    after = erased_form(before)
+    after = erase_event(before)
     header, payload = split_event(before)
     hashed = base64.urlsafe_b64encode(sha256(payload).digest()).rstrip(b"=")
     assert after == header + b',"payload_hash":"' + hashed + b'"}'
     assert leaf_hash(after) == leaf_hash(before)
-    assert erased_form(after) == after
+    assert erase_event(after) == after
 
 
 def test_names_of_members_inside_topics_and_data_fool_nobody() -> None:
     event = hostile()
-    assert leaf_hash(erased_form(event)) == leaf_hash(event)
+    assert leaf_hash(erase_event(event)) == leaf_hash(event)
 
 
-@pytest.mark.parametrize("form", [lambda event: event, erased_form], ids=["stored", "erased"])
+@pytest.mark.parametrize("form", [lambda event: event, erase_event], ids=["stored", "erased"])
 def test_every_bit_of_an_event_counts(form: type[bytes]) -> None:
     event = form(hostile())
     leaf = leaf_hash(event)

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from audit import NewEvent
+from audit.codec.events import erase_event
 from audit.log.deciding import number_events
 from audit.log.prepare import prepare_call
 from audit.model import errors
@@ -27,7 +28,7 @@ from audit.proof.checkpoints import (
 )
 from audit.proof.files import EventProof, encode_proof, parse_proof
 from audit.proof.keys import COSIGNATURE, SigningKey, VerifierKey, encode_base64
-from audit.proof.leaves import erased_form, leaf_hashes
+from audit.proof.leaves import leaf_hashes
 from audit.proof.notes import parse_note, sign_note
 from audit.testing.clock import START_MS
 from tests.unit.proof import trees
@@ -331,10 +332,10 @@ def test_a_proof_file_proves_its_event_erased_or_not(index: int) -> None:
     assert verified(text).size == 7
     assert parse_proof(text).event == EVENTS[index]
     assert encode_proof(parse_proof(text)) == text
-    assert verified(proof_of(index, erased_form(EVENTS[index]))).size == 7
+    assert verified(proof_of(index, erase_event(EVENTS[index]))).size == 7
 
 
-@pytest.mark.parametrize("form", [lambda event: event, erased_form], ids=["stored", "erased"])
+@pytest.mark.parametrize("form", [lambda event: event, erase_event], ids=["stored", "erased"])
 def test_a_proof_file_with_any_bit_flipped_is_refused(form: Callable[[bytes], bytes]) -> None:
     reasons = _reasons(proof_of(3, form(EVENTS[3])), verified)
     assert reasons == {ProofMalformed, SignatureInvalid, WrongKey, errors.HashMismatch}
