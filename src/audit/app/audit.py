@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 from audit.app.directory import Directory
 from audit.log.clock import Clock, SystemClock
 from audit.log.core import LogCore, StoreInfo
+from audit.log.scrub import Scrub
 from audit.log.signing import Signing
 from audit.log.sync import SyncAudit
 from audit.log.verbs import AsyncVerbs
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["Audit", "Opening"]
 
 _DEFAULTS: Final = StoreOptions()
+_SECRETS: Final = Scrub()
 _UNSIGNED: Final = Signing()
 
 
@@ -67,6 +69,7 @@ class Audit(AsyncVerbs):
         accept_clock: bool = False,
         options: StoreOptions = _DEFAULTS,
         signing: Signing = _UNSIGNED,
+        scrub: Scrub = _SECRETS,
         clock: Clock | None = None,
     ) -> Opening:
         """Open a log, with `async with` or `await`.
@@ -77,6 +80,7 @@ class Audit(AsyncVerbs):
             accept_clock: Go on though the newest event is more than an hour ahead of the clock.
             options: Sizes of buffers and caches.
             signing: What checkpoints are signed with, and where else they are kept.
+            scrub: What is taken out of events before they are stored; by itself, values named like secrets are masked.
             clock: For tests.
 
         Raises (once awaited):
@@ -88,7 +92,9 @@ class Audit(AsyncVerbs):
             ProofInvalid: the checkpoint file has another key's or another log's.
             Unavailable: the disk can't be read.
         """
-        return Opening(path, create=create, accept_clock=accept_clock, options=options, signing=signing, clock=clock)
+        return Opening(
+            path, create=create, accept_clock=accept_clock, options=options, signing=signing, scrub=scrub, clock=clock
+        )
 
     @classmethod
     def open_sync(
@@ -99,11 +105,20 @@ class Audit(AsyncVerbs):
         accept_clock: bool = False,
         options: StoreOptions = _DEFAULTS,
         signing: Signing = _UNSIGNED,
+        scrub: Scrub = _SECRETS,
         clock: Clock | None = None,
     ) -> SyncAudit:
         """Open a log for plain threads; `close` it, or use `with`. Arguments and errors as of `open`."""
         return SyncAudit(
-            _open(path, create=create, accept_clock=accept_clock, options=options, signing=signing, clock=clock)
+            _open(
+                path,
+                create=create,
+                accept_clock=accept_clock,
+                options=options,
+                signing=signing,
+                scrub=scrub,
+                clock=clock,
+            )
         )
 
     def serve(
@@ -144,6 +159,7 @@ class Opening:
         accept_clock: bool,
         options: StoreOptions,
         signing: Signing,
+        scrub: Scrub,
         clock: Clock | None,
     ) -> None:
         self._path = path
@@ -151,6 +167,7 @@ class Opening:
         self._accept_clock = accept_clock
         self._options = options
         self._signing = signing
+        self._scrub = scrub
         self._clock = clock
         self._log: Audit | None = None
 
@@ -185,6 +202,7 @@ class Opening:
             accept_clock=self._accept_clock,
             options=self._options,
             signing=self._signing,
+            scrub=self._scrub,
             clock=self._clock,
         )
 
@@ -196,6 +214,7 @@ def _open(
     accept_clock: bool,
     options: StoreOptions,
     signing: Signing,
+    scrub: Scrub,
     clock: Clock | None,
 ) -> LogCore:
     directory = Directory(path, options)
@@ -207,7 +226,13 @@ def _open(
             if not directory.log_path.exists():
                 raise
     core = LogCore(
-        directory.open, clock or SystemClock(), directory, options, accept_clock=accept_clock, signing=signing
+        directory.open,
+        clock or SystemClock(),
+        directory,
+        options,
+        accept_clock=accept_clock,
+        signing=signing,
+        scrub=scrub,
     )
     directory.restore_reserve()
     return core

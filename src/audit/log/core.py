@@ -28,6 +28,7 @@ from audit.log.reader import Reader
 from audit.log.recording import Recordings
 from audit.log.registered import Registered
 from audit.log.room import Room
+from audit.log.scrub import Scrub
 from audit.log.sequencer import Sequencer
 from audit.log.signing import Signing
 from audit.log.tail import TailCore, TailRequest, check_tail_limit
@@ -78,6 +79,9 @@ class Copies(Protocol):
         ...
 
 
+_SECRETS: Final = Scrub()
+
+
 class LogCore:
     """Everything an open log is made of. Any thread and any event loop may use it."""
 
@@ -91,6 +95,7 @@ class LogCore:
         accept_clock: bool = False,
         seed: int | None = None,
         signing: Signing = _UNSIGNED,
+        scrub: Scrub = _SECRETS,
     ) -> None:
         """Open the storage and begin writing. Blocks.
 
@@ -102,6 +107,7 @@ class LogCore:
             accept_clock: Go on though the newest event is far ahead of the clock.
             seed: Of the ids' random part; for tests.
             signing: How checkpoints are signed, and where they are kept.
+            scrub: What is taken out of events before they are encoded.
         """
         storage = opener()
         try:
@@ -130,7 +136,8 @@ class LogCore:
         self.live_metrics = LiveMetrics(self.measuring, self.reader, self.wakeups)
         self.threads = ReaderThreads()
         self.open_tails = OpenTails()
-        self.recordings = Recordings(self.put, clock)
+        self._scrub = scrub
+        self.recordings = Recordings(self.put, clock, scrub)
         self.observers = Observers(self.tail, self.threads)
         self.copies: WeakSet[Copies] = WeakSet()
         """What others keep of events; emptied when some are erased."""
@@ -164,7 +171,7 @@ class LogCore:
             Overloaded: the queue is full and `wait` is not set.
             StoreClosed: the log is closed.
         """
-        call = prepare_call(events, idempotency_key, many=many, internal=internal)
+        call = prepare_call(self._scrub.events(events), idempotency_key, many=many, internal=internal)
         future: asyncio.Future[Receipts] | ThreadFuture[Receipts]
         future = ThreadFuture() if loop is None else loop.create_future()
         self.sequencer.put(Pending(call, future, loop), wait=wait)

@@ -22,6 +22,7 @@ from audit.log.handle import WAIT_S
 from audit.log.incidents import new_key, rejected
 from audit.log.prepare import PreparedCall, prepare_call
 from audit.log.queue import Receipts
+from audit.log.scrub import Scrub
 from audit.log.source import Attachment, EventSource, attach
 from audit.model.errors import InvalidParameter, StoreClosed
 from audit.model.event import NewEvent
@@ -46,9 +47,15 @@ class Recording:
     """
 
     def __init__(
-        self, names: Names, mapper: Mapper[Any], put: Put, buffer: Callable[[PreparedCall], None] | None
+        self,
+        names: Names,
+        mapper: Mapper[Any],
+        put: Put,
+        scrub: Scrub,
+        buffer: Callable[[PreparedCall], None] | None,
     ) -> None:
-        """Take where events go: to the log itself, or, if there is one, to a buffer."""
+        """Take where events go, scrubbed: to the log itself, or, if there is one, to a buffer."""
+        self._scrub = scrub
         self._names = names
         self._mapper: Mapper[Any] | None = mapper
         self._put = put
@@ -110,7 +117,7 @@ class Recording:
         """Check and encode an event at once: what the mapper took from the domain may change before a retry."""
         if self._buffer is not None and type(event) is NewEvent and event.idempotency_key is None:
             event = msgspec.structs.replace(event, idempotency_key=new_key())
-        return prepare_call((event,), many=False)
+        return prepare_call(self._scrub.events((event,)), many=False)
 
     def _reject(self, event_type: type[Any], error: Exception, put: Put) -> Future[None] | None:
         """Record that an event could not be recorded; return what is done, without failure, after that."""
@@ -139,7 +146,8 @@ class Recording:
 class Recordings:
     """The recordings of one open log, and what they have buffered."""
 
-    def __init__(self, put: Put, clock: Clock) -> None:
+    def __init__(self, put: Put, clock: Clock, scrub: Scrub) -> None:
+        self._scrub = scrub
         self._put = put
         self._lock = threading.RLock()
         self._live: WeakSet[Recording] = WeakSet()
@@ -175,7 +183,7 @@ class Recordings:
             buffer = partial(self._buffer.add, Share(names, max_events))
         elif buffer_events is not None:
             raise InvalidParameter("buffer_events", 'is of mode "buffer" only')
-        recording = Recording(names, mapper, self._put, buffer)
+        recording = Recording(names, mapper, self._put, self._scrub, buffer)
         with self._lock:
             if self._closed:
                 raise StoreClosed("the log is closed")
