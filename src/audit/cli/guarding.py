@@ -8,8 +8,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-import msgspec
-
 from audit.cli.settings import Given, Settings
 from audit.log.clock import Clock, SystemClock
 from audit.model.errors import InvalidParameter
@@ -56,12 +54,12 @@ def _verifier(settings: Settings, named: Mapping[str, str], clock: Clock) -> Jwt
     if settings.jwt is None:
         return None
     try:
-        from audit.server.access.jwt import JwtSettings, Provider  # noqa: PLC0415 - an extra
+        from audit.server.access.jwt import Provider  # noqa: PLC0415 - an extra
     except ImportError as error:
         problem = f"needs more packages: pip install 'audit-store[jwt]' ({error})"
         raise InvalidParameter(named["jwt"], problem) from error
     try:
-        return Provider(JwtSettings(**msgspec.structs.asdict(settings.jwt)), clock).verify
+        return Provider(settings.jwt, clock).verify
     except InvalidParameter as error:
         raise InvalidParameter(f"{named['jwt']}.jwks", error.problem) from error
 

@@ -14,9 +14,10 @@ from typing import Any, Final, Literal, get_args, get_type_hints
 import msgspec
 
 from audit.model.errors import InvalidParameter
+from audit.server.access.provider import JwtSettings
 from audit.server.access.rules import Role
 
-__all__ = ["Given", "LogFormat", "LogLevel", "Settings", "merge", "read_file", "stray_variables"]
+__all__ = ["Given", "LogFormat", "LogLevel", "ScrubSettings", "Settings", "merge", "read_file", "stray_variables"]
 
 Auth = Literal["tokens", "off"]
 LogFormat = Literal["console", "json"]
@@ -39,15 +40,29 @@ class Given(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     topics: list[str]
 
 
-class Jwt(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """An identity provider; see `audit.server.access.jwt.JwtSettings`, which needs more packages."""
+class ScrubRule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What is done to some texts of events; see `audit.log.scrub.Rule`. Topics are written as `node/connection`."""
 
-    issuer: str
-    audience: str
-    jwks: str
-    leeway_s: float = 60.0
-    role_claim: str = "audit_role"
-    topics_claim: str = "audit_topics"
+    way: str
+    field: str | None = None
+    pattern: str | None = None
+    topics: list[str] = msgspec.field(default_factory=lambda: ["/"])
+
+
+class ScrubSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What is taken out of events before they are stored.
+
+    Attributes:
+        profile: `gdpr`: rules for the usual personal data; they go before `rules`.
+        rules: More.
+        key_file: File whose bytes are the key of hashes.
+        secrets: Whether values named like secrets are masked.
+    """
+
+    profile: Literal["gdpr"] | None = None
+    rules: list[ScrubRule] = []
+    key_file: str | None = None
+    secrets: bool = True
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -69,6 +84,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         certificates: By subject, such as `CN=collector,O=Example`: `role` and `topics`.
         users: Of this machine, by name or number, through a unix socket: `role` and `topics`.
         jwt: Whose tokens are believed, beside those of `audit token`.
+        scrub: What is taken out of events before they are stored.
         log_format: How the server's log is written.
         log_level: What is worth a line of it.
     """
@@ -86,7 +102,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     roles: dict[str, Role] = {}
     certificates: dict[str, Given] = {}
     users: dict[str, Given] = {}
-    jwt: Jwt | None = None
+    jwt: JwtSettings | None = None
+    scrub: ScrubSettings = ScrubSettings()
     log_format: LogFormat = "console"
     log_level: LogLevel = "info"
 

@@ -16,8 +16,10 @@ from audit.app import Audit
 from audit.cli.credentials import TOKEN_VARIABLE
 from audit.cli.guarding import access_of
 from audit.cli.options import AcceptClock, DataDir, NoUrl, located
+from audit.cli.scrubbing import scrub_of
 from audit.cli.settings import Settings, merge, stray_variables
 from audit.cli.terminal import flush, write
+from audit.log.scrub import Scrub
 from audit.model.errors import InvalidParameter, Unavailable
 
 if TYPE_CHECKING:
@@ -169,6 +171,7 @@ def _start(settings: Settings, named: Mapping[str, str], stray: Iterable[str]) -
         _log.warning("%s is no setting of audit, and has no effect", name)
     open_to_all = all(is_loopback(host) for host in hosts)
     access = access_of(settings, named, local=open_to_all)
+    scrub = scrub_of(settings.scrub, named["scrub"])
     if not open_to_all and not settings.tls_cert:
         _log.warning("other machines may reach this server, and everything passes in clear text (--tls-cert)")
     options = ServeOptions(
@@ -178,10 +181,10 @@ def _start(settings: Settings, named: Mapping[str, str], stray: Iterable[str]) -
         tls_client_ca=settings.tls_client_ca,
     )
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        runner.run(_serve(settings, options, access))
+        runner.run(_serve(settings, options, access, scrub))
 
 
-async def _serve(settings: Settings, options: ServeOptions, access: Access | None) -> None:
+async def _serve(settings: Settings, options: ServeOptions, access: Access | None, scrub: Scrub) -> None:
     """Serve until a signal comes, then end in order; a second one ends the process at once."""
     loop = asyncio.get_running_loop()
     told = asyncio.Event()
@@ -196,7 +199,7 @@ async def _serve(settings: Settings, options: ServeOptions, access: Access | Non
 
     for one in _SIGNALS:
         loop.add_signal_handler(one, stop, one)
-    opening = Audit.open(settings.data or "", create=settings.create, accept_clock=settings.accept_clock)
+    opening = Audit.open(settings.data or "", create=settings.create, accept_clock=settings.accept_clock, scrub=scrub)
     async with opening as log:
         async with log.serve(settings.listen, options=options, access=access) as server:
             write("".join([address + "\n" for address in server.addresses]).encode())

@@ -12,7 +12,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-import msgspec
 from jwt import PyJWK, PyJWKSet, decode, get_unverified_header
 from jwt.exceptions import PyJWKSetError, PyJWTError
 
@@ -20,9 +19,10 @@ from audit.log.clock import Clock
 from audit.model.errors import InvalidParameter, Unauthorized, Unavailable
 from audit.model.topic import Topic, parse_topic
 from audit.server.access.guard import Vouched
+from audit.server.access.provider import JwtSettings
 from audit.server.access.rules import Assigned
 
-__all__ = ["JwtSettings", "Provider"]
+__all__ = ["Provider"]
 
 _ALGORITHMS: Final = ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"]
 _AGAIN_MS: Final = 30_000
@@ -32,26 +32,6 @@ _MAX_BYTES: Final = 1024 * 1024
 _TIMEOUT_S: Final = 5.0
 _MAX_TOKEN: Final = 8_192
 _MAX_NAME: Final = 200
-
-
-class JwtSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Whose tokens are believed, and what they say.
-
-    Attributes:
-        issuer: Must be their `iss`.
-        audience: Must be among their `aud`.
-        jwks: The provider's keys: a file, or an `https://` URL.
-        leeway_s: By how many seconds the clocks may differ.
-        role_claim: Claim with the name of a role.
-        topics_claim: Claim with a list of topics, each as in `node/connection`.
-    """
-
-    issuer: str
-    audience: str
-    jwks: str
-    leeway_s: float = 60.0
-    role_claim: str = "audit_role"
-    topics_claim: str = "audit_topics"
 
 
 class Provider:
