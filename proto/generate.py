@@ -71,6 +71,8 @@ _CURSOR: Final = {"description": "Opaque. From a page or notification of the sam
 _DURATION: Final = {"pattern": "^[0-9]{1,15}(ms|s|m|h|d|w)$"}
 _NEXT: Final = {"description": "Opaque. Continues right after what it came with."}
 _LIMIT: Final = {"minimum": 1, "maximum": MAX_LIMIT}
+_HASH: Final = {"pattern": "^[A-Za-z0-9+/]{43}=$", "description": "32 bytes in base64."}
+_PROOFS: Final = ("InclusionResult", "ConsistencyResult", "SelectionResult")
 _WORDS: Final = [entry.code for entry in WIRE_CODES]
 
 _BOUNDS: Final[dict[str, Schema]] = {
@@ -130,6 +132,14 @@ _BOUNDS: Final[dict[str, Schema]] = {
     "WatchParams.cursor": _CURSOR,
     "Window.count": _COUNT,
     "ListResult.events": {"maxItems": MAX_LIMIT},
+    "InclusionParams.id": _ASKED_ID,
+    "InclusionResult.index": _COUNT,
+    "InclusionResult.leaf_hash": _HASH,
+    **{f"{kind}.hashes": {"items": {"type": "string", **_HASH}} for kind in _PROOFS},
+    "ConsistencyParams.from": _COUNT,
+    "ConsistencyParams.to": _COUNT,
+    "SelectionParams.indexes": {"items": {"type": "integer", **_COUNT}, "minItems": 1, "maxItems": MAX_LIMIT},
+    "SelectionParams.size": _COUNT,
     "BatchNote.events": {"minItems": 1},
     **{
         f"{kind}.cursor": _NEXT

@@ -88,6 +88,10 @@ def test_every_method_is_described() -> None:
         "metrics.list",
         "metrics.get",
         "metrics.subscribe",
+        "log.checkpoint",
+        "log.inclusion",
+        "log.consistency",
+        "log.selection",
     ]
     assert set(re.findall(r"^### `(.+)`$", _section("Requests"), re.MULTILINE)) == set(METHODS)
 
@@ -185,8 +189,9 @@ def test_schemas_refuse_what_a_server_refuses() -> None:
             if error and error["code"] not in _UNSEEN and validator("ClientFrame").is_valid(_filled(sent)):
                 passed.add(error["parameter"] if isinstance(error["parameter"], str) else "data")
     # Sums, bytes that are no characters, depth, the form of times and ids, topics and events of the log's own, two that
-    # exclude each other or need each other, how many windows there are.
+    # exclude each other or need each other, how many windows there are, sizes that the log never had.
     assert passed == {
         *["events", "events[0]", "data", "events[0].topics[0]", "events[0].topics[0][0]", "events[0].occurred_at"],
         *["seek", "seek_end", "topics", "idempotency_key", "measure", "field", "window", "ids[0]"],
+        *["from", "to", "indexes"],
     }

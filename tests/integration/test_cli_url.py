@@ -80,7 +80,7 @@ def test_info_tells_of_store_and_server(audit: Program, served: Served) -> None:
     served.stop()
     del audit.env["AUDIT_URL"]
     (told,) = lines(audit("info", "--data", str(served.path)).stdout)
-    assert set(told) == {"store_id", "size", "first_id", "last_id"}
+    assert set(told) == {"store_id", "size", "first_id", "last_id", "origin", "key"}
 
 
 def test_bad_value_is_named_as_on_a_store(audit: Program) -> None:

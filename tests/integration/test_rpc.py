@@ -51,7 +51,9 @@ async def test_what_is_appended_is_found_by_every_verb() -> None:
         topics = await client.call("topics.list")
         assert topics["topics"] == [{"topic": ["a"], "events": 1, "first_id": found["id"], "last_id": found["id"]}]
         info = await client.call("server.info")
-        assert info["store"] == {"id": log.info().store_id, "size": 1, "first_id": found["id"], "last_id": found["id"]}
+        ends = {"first_id": found["id"], "last_id": found["id"]}
+        store_id = log.info().store_id
+        assert info["store"] == {"id": store_id, "size": 1, **ends, "origin": f"audit/{store_id}", "key": None}
 
 
 async def test_stored_bytes_are_sent_unchanged() -> None:

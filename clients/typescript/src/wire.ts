@@ -129,13 +129,14 @@ export interface BatchNote {
    * Opaque. Continues right after what it came with.
    */
   cursor: string;
+  checkpoint?: string | null;
   /**
    * @minItems 1
    */
   events: Event[];
 }
 /**
- * What happened, committed and immutable.
+ * What happened, committed and immutable. Once erased, only `payload_hash` is left beside id, index and topics.
  */
 export interface Event {
   /**
@@ -152,9 +153,9 @@ export interface Event {
    */
   topics: string[][];
   /**
-   * 16 random bytes in base64url: keeps the payload's hash from being guessed once the payload is erased.
+   * 16 random bytes in base64url: keeps the payload's hash from being guessed once the payload is erased. Empty once it is.
    */
-  salt: string;
+  salt?: string;
   action?: string;
   occurred_at?: string;
   actor?: Actor;
@@ -167,6 +168,10 @@ export interface Event {
     [k: string]: string;
   };
   data?: unknown;
+  /**
+   * SHA-256 of the payload that was erased, in base64url; None: nothing was.
+   */
+  payload_hash?: string;
 }
 /**
  * The subscription to end; nothing of it follows the result.
@@ -183,6 +188,34 @@ export interface CaughtUpNote {
    * Opaque. Continues right after what it came with.
    */
   cursor: string;
+  checkpoint?: string | null;
+}
+/**
+ * No parameters.
+ */
+export interface CheckpointParams {}
+/**
+ * A checkpoint's note; unsigned, its three lines alone.
+ */
+export interface CheckpointResult {
+  checkpoint: string;
+}
+/**
+ * Two sizes that the log has had, the smaller one first.
+ */
+export interface ConsistencyParams {
+  from: number;
+  to: number;
+}
+/**
+ * The hashes, in base64, and a checkpoint that covers the greater size, or more.
+ */
+export interface ConsistencyResult {
+  /**
+   * Items: 32 bytes in base64.
+   */
+  hashes: string[];
+  checkpoint: string;
 }
 /**
  * So many more events may be sent.
@@ -200,6 +233,7 @@ export interface EndNote {
    * Opaque. Continues right after what it came with.
    */
   cursor: string;
+  checkpoint?: string | null;
   reason: "cancelled" | "error" | "limit" | "seek_end" | "shutdown" | "slow";
   error?: WireError | null;
 }
@@ -255,6 +289,28 @@ export interface WireErrorData {
   retry_after_ms?: number | null;
 }
 /**
+ * 1-1,000 ids of events whose payloads are to be destroyed, why, and perhaps by whom; all of that is kept.
+ */
+export interface EraseParams {
+  /**
+   * @minItems 1
+   * @maxItems 1000
+   */
+  ids: string[];
+  /**
+   * 1-1024 bytes of UTF-8.
+   */
+  reason: string;
+  actor?: Actor | null;
+}
+/**
+ * How many were erased by this call, and the receipt of the event that says so; null: none was left to erase.
+ */
+export interface EraseResult {
+  erased: number;
+  receipt: Receipt | null;
+}
+/**
  * The subscription reads from disk again, since it was slower than the log; nothing is left out.
  */
 export interface FellBehindNote {
@@ -263,6 +319,7 @@ export interface FellBehindNote {
    * Opaque. Continues right after what it came with.
    */
   cursor: string;
+  checkpoint?: string | null;
 }
 /**
  * Equalities that must all hold; `actor` and `target` are ids.
@@ -281,6 +338,27 @@ export interface GetParams {
   id: string;
 }
 /**
+ * The id of the event that is to be proved.
+ */
+export interface InclusionParams {
+  id: string;
+}
+/**
+ * The event's index and leaf, the hashes from there to the root (in base64), and a checkpoint that covers it.
+ */
+export interface InclusionResult {
+  index: number;
+  /**
+   * 32 bytes in base64.
+   */
+  leaf_hash: string;
+  /**
+   * Items: 32 bytes in base64.
+   */
+  hashes: string[];
+  checkpoint: string;
+}
+/**
  * No parameters.
  */
 export interface InfoParams {}
@@ -297,6 +375,8 @@ export interface InfoResult {
 }
 /**
  * A store's id, its size, and the ids of its first and last event; null where there is none.
+ *
+ *     `origin` is its name in checkpoints, `key` the public key that they are signed with: null when it runs unsigned.
  */
 export interface StoreResult {
   id: string;
@@ -306,6 +386,8 @@ export interface StoreResult {
   size: number;
   first_id: string | null;
   last_id: string | null;
+  origin?: string | null;
+  key?: string | null;
 }
 /**
  * What one connection may do.
@@ -381,7 +463,7 @@ export interface ListParams {
   filter?: Filter | null;
 }
 /**
- * A page: possibly short, or even empty, while `has_more` is true.
+ * A page: possibly short, or even empty, while `has_more` is true. `checkpoint`: the newest of a log that signs.
  */
 export interface ListResult {
   /**
@@ -389,6 +471,7 @@ export interface ListResult {
    */
   cursor: string;
   has_more: boolean;
+  checkpoint?: string | null;
   /**
    * @maxItems 1000
    */
@@ -621,6 +704,27 @@ export interface ProgressNote {
    * Opaque. Continues right after what it came with.
    */
   cursor: string;
+  checkpoint?: string | null;
+}
+/**
+ * Indexes of 1-1,000 events, ascending, and a size that the log has had, above them all.
+ */
+export interface SelectionParams {
+  /**
+   * @minItems 1
+   * @maxItems 1000
+   */
+  indexes: number[];
+  size: number;
+}
+/**
+ * The hashes, in base64, of all subtrees that hold none of the events, from left to right.
+ */
+export interface SelectionResult {
+  /**
+   * Items: 32 bytes in base64.
+   */
+  hashes: string[];
 }
 /**
  * A whole result: what was known of this subscription's metric before is void.

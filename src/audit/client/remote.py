@@ -28,16 +28,26 @@ from audit.model.ids import EventId, parse_id
 from audit.model.query import Filter, Query, check_limit, to_query
 from audit.model.span import Bound, check_order, to_span
 from audit.model.topic import to_topic
+from audit.proof.answers import Consistency, Inclusion
+from audit.proof.keys import decode_base64
 from audit.protocol.client import SlicePage
 from audit.protocol.messages import (
     AppendParams,
     AppendResult,
+    CheckpointParams,
+    CheckpointResult,
+    ConsistencyParams,
+    ConsistencyResult,
     EraseParams,
     EraseResult,
     GetParams,
+    InclusionParams,
+    InclusionResult,
     InfoParams,
     InfoResult,
     ListParams,
+    SelectionParams,
+    SelectionResult,
     SubscribeParams,
     TopicsParams,
     TopicsResult,
@@ -228,6 +238,42 @@ class RemoteAudit:
         ]
         return TopicPage(rows, page.cursor, page.has_more)
 
+    async def checkpoint(self) -> str:
+        """Return the note of a checkpoint of all that is committed; three lines, if the log runs unsigned."""
+        told: CheckpointResult = await self._core.call("log.checkpoint", CheckpointParams(), CheckpointResult)
+        return told.checkpoint
+
+    async def inclusion(self, event_id: str) -> Inclusion:
+        """Return the proof that an event is in the log, as the server gives it, unchecked.
+
+        Raises:
+            InvalidParameter: no event id.
+            NotFound: no event has this id.
+        """
+        parse_id(event_id)
+        told: InclusionResult = await self._core.call("log.inclusion", InclusionParams(id=event_id), InclusionResult)
+        return Inclusion(told.index, _hash(told.leaf_hash), list(map(_hash, told.hashes)), told.checkpoint)
+
+    async def consistency(self, from_: int, to: int) -> Consistency:
+        """Return the proof that the log of `to` events begins with that of `from_`, as the server gives it, unchecked.
+
+        Raises:
+            InvalidParameter: one is no size that the log has had, or `from_` is the greater.
+        """
+        params = ConsistencyParams(from_=from_, to=to)
+        told: ConsistencyResult = await self._core.call("log.consistency", params, ConsistencyResult)
+        return Consistency(list(map(_hash, told.hashes)), told.checkpoint)
+
+    async def selection(self, indexes: Sequence[int], size: int) -> Sequence[bytes]:
+        """Return the proof that some events are in the log of `size` events, as the server gives it, unchecked.
+
+        Raises:
+            InvalidParameter: they are not 1-1,000, ascending and below `size`, or the log never had that size.
+        """
+        params = SelectionParams(indexes=[*indexes], size=size)
+        told: SelectionResult = await self._core.call("log.selection", params, SelectionResult)
+        return [_hash(one) for one in told.hashes]
+
     async def info(self) -> StoreInfo:
         """Return the store's id, its size, and the ids of its first and last event."""
         store = (await self.server_info()).store
@@ -236,6 +282,8 @@ class RemoteAudit:
             store.size,
             None if store.first_id is None else EventId(store.first_id),
             None if store.last_id is None else EventId(store.last_id),
+            store.origin,
+            store.key,
         )
 
     async def server_info(self) -> InfoResult:
@@ -269,3 +317,7 @@ def _query_params(query: Query) -> dict[str, Any]:
 
 def _bound(bound: Bound | None) -> str | int | None:
     return bound.isoformat() if isinstance(bound, datetime) else bound
+
+
+def _hash(text: str) -> bytes:
+    return decode_base64(text, "proof: hash")

@@ -26,6 +26,7 @@ from audit.model.errors import StoreClosed
 from audit.model.event import Actor, Erased, Event, NewEvent, Receipt
 from audit.model.query import Filter
 from audit.model.span import Bound
+from audit.proof.answers import Consistency, Inclusion
 from audit.protocol.limits import DEFAULT_CREDIT
 from audit.protocol.messages import InfoResult
 
@@ -176,6 +177,22 @@ class SyncRemoteAudit:
     def topics(self, topic: Sequence[str] = (), *, limit: int = 100, cursor: str | None = None) -> TopicPage:
         """Return the children of a topic with their counts, by name. See `Audit.topics`."""
         return self._loop.run(lambda: self._log.topics(topic, limit=limit, cursor=cursor))
+
+    def checkpoint(self) -> str:
+        """Return the note of a checkpoint of all that is committed. See `RemoteAudit.checkpoint`."""
+        return self._loop.run(self._log.checkpoint)
+
+    def inclusion(self, event_id: str) -> Inclusion:
+        """Return the proof that an event is in the log, unchecked. See `RemoteAudit.inclusion`."""
+        return self._loop.run(lambda: self._log.inclusion(event_id))
+
+    def consistency(self, from_: int, to: int) -> Consistency:
+        """Return the proof that one size goes on from another, unchecked. See `RemoteAudit.consistency`."""
+        return self._loop.run(lambda: self._log.consistency(from_, to))
+
+    def selection(self, indexes: Sequence[int], size: int) -> Sequence[bytes]:
+        """Return the proof that some events are in the log, unchecked. See `RemoteAudit.selection`."""
+        return self._loop.run(lambda: self._log.selection(indexes, size))
 
     def info(self) -> StoreInfo:
         """Return the store's id, its size, and the ids of its first and last event."""

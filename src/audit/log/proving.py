@@ -5,6 +5,7 @@ Every one is made from what is published, and blocks on the disk for a few tiles
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from audit.codec.events import event_id_text, event_index
@@ -15,10 +16,12 @@ from audit.log.reader import Reader
 from audit.log.sequencer import Sequencer
 from audit.log.tree import stored_tiles
 from audit.model.errors import InvalidParameter, NotFound, StoreCorrupt
+from audit.model.query import MAX_LIMIT
 from audit.proof.answers import Consistency, Inclusion
 from audit.proof.hashing import HASH_BYTES
 from audit.proof.leaves import leaf_hash, log_entry
 from audit.proof.proving import prove_consistency, prove_inclusion
+from audit.proof.selections import prove_selection
 from audit.proof.tiles import ENTRIES, TILE_WIDTH, TileName, encode_bundle
 from audit.storage.port import Storage
 
@@ -85,6 +88,19 @@ class Proofs:
         tree = self._sequencer.snapshot.tree
         hashes = self._handle.read(lambda storage: prove_consistency(from_, to, tree.reading(stored_tiles(storage))))
         return Consistency(hashes, note)
+
+    def selection(self, indexes: Sequence[int], size: int) -> list[bytes]:
+        """Return the proof that some events, 1-1,000 of them, are in the log of `size` events.
+
+        Raises:
+            InvalidParameter: too many or not ascending, or the log never had that size.
+        """
+        tree = self._sequencer.snapshot.tree
+        if not 1 <= len(indexes) <= MAX_LIMIT:
+            raise InvalidParameter("indexes", f"must be 1-{MAX_LIMIT}, are {len(indexes)}")
+        if type(size) is not int or not 0 <= size <= tree.size:
+            raise InvalidParameter("size", f"must be a size the log has had, 0 to {tree.size}, got {size!r:.40}")
+        return self._handle.read(lambda storage: prove_selection(indexes, size, tree.reading(stored_tiles(storage))))
 
     def tile(self, name: TileName) -> bytes:
         """Return a tile, or an entry bundle, as C2SP tlog-tiles has them.

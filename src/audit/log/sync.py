@@ -168,6 +168,14 @@ class SyncAudit:
         """Record a statement of `sign_rotation`, by which another key takes the place of the one that signs now."""
         return self._core.record_rotation(statement)
 
+    def selection(self, indexes: Sequence[int], size: int) -> Sequence[bytes]:
+        """Return the proof that some events, by ascending index, are in the log of `size` events: one for them all.
+
+        Raises:
+            InvalidParameter: they are not 1-1,000, ascending and below `size`, or the log never had that size.
+        """
+        return self._core.proofs.selection(indexes, size)
+
     def backup(
         self,
         path: str | os.PathLike[str],

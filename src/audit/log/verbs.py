@@ -276,6 +276,14 @@ class AsyncVerbs:
         """
         return await self._in_thread(lambda: self._core.proofs.consistency(from_, to))
 
+    async def selection(self, indexes: Sequence[int], size: int) -> Sequence[bytes]:
+        """Return the proof that some events, by ascending index, are in the log of `size` events: one for them all.
+
+        Raises:
+            InvalidParameter: they are not 1-1,000, ascending and below `size`, or the log never had that size.
+        """
+        return await self._in_thread(lambda: self._core.proofs.selection(indexes, size))
+
     async def backup(
         self,
         path: str | os.PathLike[str],

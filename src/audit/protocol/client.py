@@ -23,6 +23,7 @@ class SliceBatch(msgspec.Struct, gc=False):
     subscription: str
     cursor: str
     events: list[msgspec.Raw]
+    checkpoint: str | None = None
 
 
 class SlicePage(msgspec.Struct, gc=False):
@@ -31,6 +32,7 @@ class SlicePage(msgspec.Struct, gc=False):
     cursor: str
     has_more: bool
     events: list[msgspec.Raw]
+    checkpoint: str | None = None
 
 
 _NOTES: Final[dict[str, type[Any]]] = {

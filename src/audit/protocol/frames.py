@@ -194,15 +194,22 @@ def encode_failure(request: RequestId | None, error: WireError) -> bytes:
     return b'{"jsonrpc":"2.0","id":' + encode(request) + b',"error":' + encode(error) + b"}"
 
 
-def encode_page(events: Sequence[bytes], cursor: str, *, has_more: bool) -> bytes:
+def encode_page(events: Sequence[bytes], cursor: str, *, has_more: bool, checkpoint: str | None = None) -> bytes:
     """Return the result of `events.list` from stored bytes."""
     more = b"true" if has_more else b"false"
-    return b'{"cursor":"' + cursor.encode() + b'","has_more":' + more + b',"events":[' + b",".join(events) + b"]}"
+    head = b'{"cursor":"' + cursor.encode() + b'","has_more":' + more + _checkpoint(checkpoint)
+    return head + b',"events":[' + b",".join(events) + b"]}"
 
 
-def batch_tail(events: Sequence[bytes], cursor: str) -> bytes:
+def _checkpoint(note: str | None) -> bytes:
+    """Return the member `checkpoint`, with a comma before it, or nothing."""
+    return b"" if note is None else b',"checkpoint":' + encode(note)
+
+
+def batch_tail(events: Sequence[bytes], cursor: str, checkpoint: str | None = None) -> bytes:
     """Return a batch from after its subscription's name on: the same for all who get these events."""
-    return b'","cursor":"' + cursor.encode() + b'","events":[' + b",".join(events) + b"]}}"
+    head = b'","cursor":"' + cursor.encode() + b'"' + _checkpoint(checkpoint)
+    return head + b',"events":[' + b",".join(events) + b"]}}"
 
 
 def encode_batch(subscription: str, tail: bytes) -> bytes:
@@ -210,11 +217,11 @@ def encode_batch(subscription: str, tail: bytes) -> bytes:
     return b'{"jsonrpc":"2.0","method":"events.batch","params":{"subscription":"' + subscription.encode() + tail
 
 
-def encode_note(method: str, subscription: str, cursor: str) -> bytes:
+def encode_note(method: str, subscription: str, cursor: str, checkpoint: str | None = None) -> bytes:
     """Return one of the notifications that only tell a cursor."""
     return (
         b'{"jsonrpc":"2.0","method":"' + method.encode() + b'","params":{"subscription":"' + subscription.encode()
-        + b'","cursor":"' + cursor.encode() + b'"}}'
+        + b'","cursor":"' + cursor.encode() + b'"' + _checkpoint(checkpoint) + b"}}"
     )  # fmt: skip
 
 

@@ -26,6 +26,10 @@ __all__ = [
     "BatchNote",
     "CancelParams",
     "CaughtUpNote",
+    "CheckpointParams",
+    "CheckpointResult",
+    "ConsistencyParams",
+    "ConsistencyResult",
     "CreditNote",
     "EndNote",
     "EndReason",
@@ -33,6 +37,8 @@ __all__ = [
     "EraseResult",
     "FellBehindNote",
     "GetParams",
+    "InclusionParams",
+    "InclusionResult",
     "InfoParams",
     "InfoResult",
     "ListParams",
@@ -43,6 +49,8 @@ __all__ = [
     "MetricsResult",
     "NoResult",
     "ProgressNote",
+    "SelectionParams",
+    "SelectionResult",
     "SnapshotNote",
     "StoreResult",
     "SubscribeParams",
@@ -74,12 +82,17 @@ class InfoParams(_Message, frozen=True):
 
 
 class StoreResult(_Result, frozen=True):
-    """A store's id, its size, and the ids of its first and last event; null where there is none."""
+    """A store's id, its size, and the ids of its first and last event; null where there is none.
+
+    `origin` is its name in checkpoints, `key` the public key that they are signed with: null when it runs unsigned.
+    """
 
     id: str
     size: int
     first_id: str | None
     last_id: str | None
+    origin: str | None = None
+    key: str | None = None
 
 
 class InfoResult(_Result, frozen=True):
@@ -141,11 +154,12 @@ class ListParams(_Message, frozen=True):
     filter: Filter | None = None
 
 
-class ListResult(_Result, frozen=True):
-    """A page: possibly short, or even empty, while `has_more` is true."""
+class ListResult(_Result, frozen=True, kw_only=True, omit_defaults=True):
+    """A page: possibly short, or even empty, while `has_more` is true. `checkpoint`: the newest of a log that signs."""
 
     cursor: str
     has_more: bool
+    checkpoint: str | None = None
     events: list[Event]
 
 
@@ -230,6 +244,58 @@ class WatchParams(MetricQuery, frozen=True, kw_only=True, omit_defaults=True, fo
     every: int = DEFAULT_EVERY_MS
 
 
+class CheckpointParams(_Message, frozen=True):
+    """No parameters."""
+
+
+class CheckpointResult(_Result, frozen=True):
+    """A checkpoint's note; unsigned, its three lines alone."""
+
+    checkpoint: str
+
+
+class InclusionParams(_Message, frozen=True):
+    """The id of the event that is to be proved."""
+
+    id: str
+
+
+class InclusionResult(_Result, frozen=True):
+    """The event's index and leaf, the hashes from there to the root (in base64), and a checkpoint that covers it."""
+
+    index: int
+    leaf_hash: str
+    hashes: list[str]
+    checkpoint: str
+
+
+class ConsistencyParams(_Message, frozen=True):
+    """Two sizes that the log has had, the smaller one first."""
+
+    from_: int = msgspec.field(name="from")
+    to: int
+
+
+class ConsistencyResult(_Result, frozen=True):
+    """The hashes, in base64, and a checkpoint that covers the greater size, or more."""
+
+    hashes: list[str]
+    checkpoint: str
+
+
+class SelectionParams(_Message, frozen=True):
+    """Indexes of 1-1,000 events, ascending, and a size that the log has had, above them all."""
+
+    indexes: list[int]
+    size: int
+
+
+class SelectionResult(_Result, frozen=True):
+    """The hashes, in base64, of all subtrees that hold none of the events, from left to right."""
+
+    hashes: list[str]
+
+
 class CreditNote(_Message, frozen=True):
     """So many more events may be sent."""
 
@@ -237,33 +303,37 @@ class CreditNote(_Message, frozen=True):
     events: int
 
 
-class BatchNote(_Result, frozen=True):
+class BatchNote(_Result, frozen=True, kw_only=True, omit_defaults=True):
     """Events of a subscription; `cursor` resumes right after them."""
 
     subscription: str
     cursor: str
+    checkpoint: str | None = None
     events: list[Event]
 
 
-class CaughtUpNote(_Result, frozen=True):
+class CaughtUpNote(_Result, frozen=True, omit_defaults=True):
     """Everything committed so far was sent; what follows is live."""
 
     subscription: str
     cursor: str
+    checkpoint: str | None = None
 
 
-class FellBehindNote(_Result, frozen=True):
+class FellBehindNote(_Result, frozen=True, omit_defaults=True):
     """The subscription reads from disk again, since it was slower than the log; nothing is left out."""
 
     subscription: str
     cursor: str
+    checkpoint: str | None = None
 
 
-class ProgressNote(_Result, frozen=True):
+class ProgressNote(_Result, frozen=True, omit_defaults=True):
     """Time passed and nothing matched; the cursor moved."""
 
     subscription: str
     cursor: str
+    checkpoint: str | None = None
 
 
 class SnapshotNote(_Result, frozen=True):
@@ -313,11 +383,12 @@ class WireError(_Result, frozen=True):
     data: WireErrorData
 
 
-class EndNote(_Result, frozen=True, omit_defaults=True):
+class EndNote(_Result, frozen=True, kw_only=True, omit_defaults=True):
     """The subscription is over; `cursor` resumes it. `error` is there when the reason is `error`."""
 
     subscription: str
     cursor: str
+    checkpoint: str | None = None
     reason: EndReason
     error: WireError | None = None
 
@@ -341,6 +412,10 @@ METHODS: Final[dict[str, Method]] = {
     "metrics.list": Method(MetricsParams, MetricsResult),
     "metrics.get": Method(MetricQuery, MetricResult),
     "metrics.subscribe": Method(WatchParams, SubscribeResult),
+    "log.checkpoint": Method(CheckpointParams, CheckpointResult),
+    "log.inclusion": Method(InclusionParams, InclusionResult),
+    "log.consistency": Method(ConsistencyParams, ConsistencyResult),
+    "log.selection": Method(SelectionParams, SelectionResult),
 }
 """Every request that a client may send."""
 

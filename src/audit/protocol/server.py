@@ -242,10 +242,10 @@ class ServerSession:
         self.spend(subscription, events)
         return encode_batch(subscription, tail)
 
-    def note(self, method: str, subscription: str, cursor: str) -> bytes:
+    def note(self, method: str, subscription: str, cursor: str, checkpoint: str | None = None) -> bytes:
         """Return the frame of `events.caught_up`, `events.fell_behind` or `events.progress`."""
         self.check_sendable(subscription)
-        return encode_note(method, subscription, cursor)
+        return encode_note(method, subscription, cursor, checkpoint)
 
     def end(
         self,

@@ -17,15 +17,24 @@ from audit.log.topics import TopicPage
 from audit.model.errors import NotFound
 from audit.model.event import NewEvent
 from audit.model.topic import Topic, to_topic
+from audit.proof.keys import encode_base64
 from audit.protocol.frames import encode, encode_page
 from audit.protocol.limits import SUBPROTOCOL
 from audit.protocol.messages import (
+    CheckpointParams,
+    CheckpointResult,
+    ConsistencyParams,
+    ConsistencyResult,
     EraseParams,
     EraseResult,
     GetParams,
+    InclusionParams,
+    InclusionResult,
     InfoParams,
     InfoResult,
     ListParams,
+    SelectionParams,
+    SelectionResult,
     StoreResult,
     SubscribeParams,
     TopicResult,
@@ -37,7 +46,7 @@ from audit.server.access.rules import covers
 from audit.server.context import ServerContext
 from audit.server.metriccalls import METRIC_READS
 
-__all__ = ["READS", "appended_topics", "asked_topics", "erase", "version"]
+__all__ = ["READS", "appended_topics", "asked_topics", "erase", "page_result", "version"]
 
 _TOPICS_BYTES: Final = 960 * 1024
 _NAME: Final = "audit"
@@ -84,7 +93,14 @@ def _info(context: ServerContext, _principal: Principal, _params: InfoParams) ->
             name=_NAME,
             version=version(),
             protocol=SUBPROTOCOL,
-            store=StoreResult(id=info.store_id, size=info.size, first_id=info.first_id, last_id=info.last_id),
+            store=StoreResult(
+                id=info.store_id,
+                size=info.size,
+                first_id=info.first_id,
+                last_id=info.last_id,
+                origin=info.origin,
+                key=info.key,
+            ),
             limits=context.options.limits,
             auth="required" if context.access.required else "off",
         )
@@ -137,12 +153,13 @@ def _list(context: ServerContext, principal: Principal, params: ListParams) -> R
     )
     page = reader.page_nowait(request)
     if page is not None:
-        return _page(page)
-    return context.core.threads.run(lambda: _page(reader.page(request)))
+        return page_result(context, page)
+    return context.core.threads.run(lambda: page_result(context, reader.page(request)))
 
 
-def _page(page: Page) -> bytes:
-    return encode_page(page.slices, page.cursor, has_more=page.has_more)
+def page_result(context: ServerContext, page: Page) -> bytes:
+    """Return the result of `events.list`."""
+    return encode_page(page.slices, page.cursor, has_more=page.has_more, checkpoint=context.core.checkpoints.signed)
 
 
 def _topics(context: ServerContext, principal: Principal, params: TopicsParams) -> Result:
@@ -172,10 +189,59 @@ def _children(page: TopicPage) -> TopicsResult:
     return TopicsResult(topics=children, cursor=page.cursor, has_more=page.has_more)
 
 
+def _checkpoint(context: ServerContext, principal: Principal, _params: CheckpointParams) -> Result:
+    # A hash shows nothing of an event: the verb alone is asked for.
+    context.access.authorise(principal, Ask("prove", []))
+    proofs = context.core.proofs
+    return context.core.threads.run(lambda: encode(CheckpointResult(checkpoint=proofs.checkpoint())))
+
+
+def _inclusion(context: ServerContext, principal: Principal, params: InclusionParams) -> Result:
+    context.access.authorise(principal, Ask("prove", []))
+
+    def work() -> bytes:
+        _shown(context, principal, context.core.reader.get(params.id))
+        found = context.core.proofs.inclusion(params.id)
+        return encode(
+            InclusionResult(
+                index=found.index,
+                leaf_hash=encode_base64(found.leaf_hash),
+                hashes=list(map(encode_base64, found.hashes)),
+                checkpoint=found.checkpoint,
+            )
+        )
+
+    return context.core.threads.run(work)
+
+
+def _consistency(context: ServerContext, principal: Principal, params: ConsistencyParams) -> Result:
+    context.access.authorise(principal, Ask("prove", []))
+
+    def work() -> bytes:
+        found = context.core.proofs.consistency(params.from_, params.to)
+        return encode(ConsistencyResult(hashes=list(map(encode_base64, found.hashes)), checkpoint=found.checkpoint))
+
+    return context.core.threads.run(work)
+
+
+def _selection(context: ServerContext, principal: Principal, params: SelectionParams) -> Result:
+    context.access.authorise(principal, Ask("prove", []))
+
+    def work() -> bytes:
+        hashes = context.core.proofs.selection(params.indexes, params.size)
+        return encode(SelectionResult(hashes=list(map(encode_base64, hashes))))
+
+    return context.core.threads.run(work)
+
+
 READS: Final[dict[str, Callable[[ServerContext, Principal, Any], Result]]] = {
     "server.info": _info,
     "events.get": _get,
     "events.list": _list,
     "topics.list": _topics,
     **METRIC_READS,
+    "log.checkpoint": _checkpoint,
+    "log.inclusion": _inclusion,
+    "log.consistency": _consistency,
+    "log.selection": _selection,
 }

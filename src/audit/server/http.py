@@ -20,12 +20,12 @@ from audit.codec.csvtext import EVENT_COLUMNS, encode_events, encode_rows
 from audit.log.reader import Page
 from audit.metrics.rows import WINDOW_COLUMNS, encode_windows
 from audit.model.errors import Forbidden, InvalidParameter
-from audit.protocol.frames import encode, encode_page
+from audit.protocol.frames import encode
 from audit.protocol.messages import AppendResult, EraseParams, GetParams, MetricsParams
-from audit.server import signin
+from audit.server import proofs, signin
 from audit.server.access import Ask, Principal
 from audit.server.bodies import JSON, LINES, decode_events, decode_params, posted_kind, read_body
-from audit.server.calls import READS, appended_topics, asked_topics, erase
+from audit.server.calls import READS, appended_topics, asked_topics, erase, page_result
 from audit.server.context import ServerContext
 from audit.server.metriccalls import authorise_metric
 from audit.server.negotiation import accepted
@@ -77,11 +77,19 @@ def routes(context: ServerContext) -> list[BaseRoute]:
         _route(context, "/tickets", POST=("tickets", signin.ticket)),
         _route(context, "/session", POST=("session", signin.sign_in), DELETE=("session", signin.sign_out)),
         _route(context, "/metrics", GET=("metrics.get", _metrics)),
+        _route(context, "/log/checkpoint", GET=("log.checkpoint", proofs.checkpoint)),
+        _route(context, "/log/inclusion", GET=("log.inclusion", proofs.inclusion)),
+        _route(context, "/log/consistency", GET=("log.consistency", proofs.consistency)),
         _route(context, "/backup", GET=("backup", upkeep.backup)),
         _route(context, "/fsck", POST=("fsck", upkeep.fsck)),
     ]
     # A path is right or wrong: a redirect would name the host that the peer says we are.
-    return [Mount("/v1", Router(inner, redirect_slashes=False), middleware=shared)]
+    return [
+        Mount("/v1", Router(inner, redirect_slashes=False), middleware=shared),
+        # Where tools that read such logs look for them: at the root of the log's URL.
+        _route(context, "/checkpoint", GET=("log.checkpoint", proofs.note)),
+        _route(context, "/tile/{path:path}", GET=("log.tile", proofs.tile)),
+    ]
 
 
 class _SameOrigin:
@@ -144,7 +152,7 @@ async def _list(context: ServerContext, principal: Principal, request: Request) 
 
 async def _body(context: ServerContext, page: Page, form: str) -> bytes:
     if form == JSON:
-        return encode_page(page.slices, page.cursor, has_more=page.has_more)
+        return page_result(context, page)
     if form == LINES:
         return b"".join([event + b"\n" for event in page.slices])
     # A thousand rows take as long as many other requests together.

@@ -105,12 +105,12 @@ class Subscription:
     def _send(self, batch: Batch) -> None:
         events = len(batch.slices)
         self._session.spend(self._name, events)
-        self._link.write_frame(self._context.shared.frame(self._name, batch))
+        self._link.write_frame(self._context.shared.frame(self._name, batch, self._context.core.checkpoints.signed))
         self._told = batch.cursor
         self._context.traffic.deliveries += events
 
     def _note(self, method: str, cursor: str) -> None:
-        self._link.send_message(self._session.note(method, self._name, cursor))
+        self._link.send_message(self._session.note(method, self._name, cursor, self._context.core.checkpoints.signed))
         self._told = cursor
         self._told_at = asyncio.get_running_loop().time()
 

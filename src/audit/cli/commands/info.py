@@ -12,7 +12,10 @@ __all__ = ["info"]
 
 
 def info(data: DataDir = None, url: Url = None, chosen: FormatOption = None) -> None:
-    """Print the store's id, its size, its first and last id; with --url, also the server's name, version and limits."""
+    """Print the store's id, its size, its first and last id, and what signs its checkpoints.
+
+    With --url, also the server's name, version and limits.
+    """
     record: dict[str, object]
     with open_log(data, url) as log:
         if isinstance(log, SyncAudit):
@@ -25,6 +28,8 @@ def info(data: DataDir = None, url: Url = None, chosen: FormatOption = None) -> 
                 "size": store.size,
                 "first_id": store.first_id,
                 "last_id": store.last_id,
+                "origin": store.origin,
+                "key": store.key,
                 "server": told.name,
                 "version": told.version,
                 "protocol": told.protocol,
