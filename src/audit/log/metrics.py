@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from audit.log.following import LiveMetric, SyncLiveMetric
 from audit.log.registered import Registration
+from audit.metrics.pace import DEFAULT_EVERY_MS
 from audit.metrics.query import Metric, MetricQuery, MetricResult, query_of
 
 if TYPE_CHECKING:
+    from reactivex import Observable
+
     from audit.log.core import LogCore
 
 __all__ = ["Metrics", "SyncMetrics"]
@@ -78,7 +81,7 @@ class Metrics:
         self,
         query: MetricQuery | Mapping[str, Any] | None = None,
         *,
-        every: int = 1_000,
+        every: int = DEFAULT_EVERY_MS,
         cursor: str | None = None,
         **members: Any,
     ) -> LiveMetric:
@@ -98,6 +101,26 @@ class Metrics:
         core = self._core
         follower = core.live_metrics.follow(core.plan(query_of(query, members)), every, cursor)
         return LiveMetric(follower, core.threads, core.clock)
+
+    def observe(
+        self, query: MetricQuery | Mapping[str, Any] | None = None, *, every: int = DEFAULT_EVERY_MS, **members: Any
+    ) -> Observable[MetricResult]:
+        """Return an Observable of a query's answers: to each observer the one as of its subscription, then each change.
+
+        Subscribed in an event loop, an observer is called in it; elsewhere in a thread of its own. A slow one misses
+        answers, and then gets the newest. One that raises is disposed of and told by its own `on_error`. Closing the
+        log completes all; disposing frees the subscription at once.
+
+        Args:
+            query: What is asked; or give its members as keywords.
+            every: Milliseconds between two answers at least; 0: one for each commit that changes something.
+            members: As of `get`.
+
+        Raises:
+            InvalidParameter: a member is out of form or bounds.
+            NotFound: no metric of that name is registered.
+        """
+        return observe(self._core, query_of(query, members), every)
 
 
 class SyncMetrics:
@@ -130,7 +153,7 @@ class SyncMetrics:
         self,
         query: MetricQuery | Mapping[str, Any] | None = None,
         *,
-        every: int = 1_000,
+        every: int = DEFAULT_EVERY_MS,
         cursor: str | None = None,
         **members: Any,
     ) -> SyncLiveMetric:
@@ -138,3 +161,18 @@ class SyncMetrics:
         core = self._core
         follower = core.live_metrics.follow(core.plan(query_of(query, members)), every, cursor)
         return SyncLiveMetric(follower, core.clock)
+
+    def observe(
+        self, query: MetricQuery | Mapping[str, Any] | None = None, *, every: int = DEFAULT_EVERY_MS, **members: Any
+    ) -> Observable[MetricResult]:
+        """Return an Observable of a query's answers. See `Metrics.observe`."""
+        return observe(self._core, query_of(query, members), every)
+
+
+def observe(core: LogCore, query: MetricQuery, every: int) -> Observable[MetricResult]:
+    """Return the Observable of a query; what is wrong with it is said at once, not at each subscription."""
+    core.live_metrics.follow(core.plan(query), every, None)
+    return core.observers.observe_metric(
+        lambda: LiveMetric(core.live_metrics.follow(core.plan(query), every, None), core.threads, core.clock),
+        lambda: SyncLiveMetric(core.live_metrics.follow(core.plan(query), every, None), core.clock),
+    )

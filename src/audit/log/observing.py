@@ -13,11 +13,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
+from audit.log.following import LiveMetric, SyncLiveMetric
+from audit.log.metricobserving import MetricObserving
 from audit.log.reader import Window
 from audit.log.recent import Snapshot
 from audit.log.tail import Batch, End, Notice, Step, TailCore
 from audit.log.threads import ReaderThreads
 from audit.log.wakeups import Sleeper
+from audit.metrics.query import MetricResult
 from audit.model.errors import StoreClosed
 from audit.model.event import Event
 
@@ -41,7 +44,7 @@ class Observers:
         self._open_tail = open_tail
         self._threads = threads
         self._lock = threading.RLock()
-        self._live: set[_Subscription] = set()
+        self._live: set[_Subscription | MetricObserving] = set()
 
     def __len__(self) -> int:
         with self._lock:
@@ -64,10 +67,26 @@ class Observers:
         self._tail(topic, topics, filter)
         return Observable(subscribe)
 
+    def observe_metric(
+        self, follow: Callable[[], LiveMetric], follow_blocking: Callable[[], SyncLiveMetric]
+    ) -> Observable[MetricResult]:
+        """Return a metric's results from a subscription on; see `Metrics.observe`."""
+        from reactivex import Observable  # noqa: PLC0415 - see above
+        from reactivex.disposable import Disposable  # noqa: PLC0415
+
+        def subscribe(observer: ObserverBase[MetricResult], scheduler: SchedulerBase | None = None) -> Disposable:  # noqa: ARG001
+            observing = MetricObserving(follow, follow_blocking, observer, self._forget)
+            with self._lock:
+                self._live.add(observing)
+            observing.start()
+            return Disposable(observing.dispose)
+
+        return Observable(subscribe)
+
     def _tail(self, topic: object, topics: object, filter: object) -> TailCore:  # noqa: A002
         return self._open_tail(topic, topics, "now", None, "left", None, None, filter)
 
-    def _forget(self, subscription: _Subscription) -> None:
+    def _forget(self, subscription: _Subscription | MetricObserving) -> None:
         with self._lock:
             self._live.discard(subscription)
 
