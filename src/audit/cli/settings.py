@@ -13,6 +13,8 @@ from typing import Any, Final, Literal, get_args, get_type_hints
 
 import msgspec
 
+from audit.cli.metrictables import metrics_of
+from audit.metrics.query import Metric
 from audit.model.errors import InvalidParameter
 from audit.server.access.provider import JwtSettings
 from audit.server.access.rules import Role
@@ -87,6 +89,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         scrub: What is taken out of events before they are stored.
         log_format: How the server's log is written.
         log_level: What is worth a line of it.
+        metrics: Metrics that the server registers: tables `[metrics.NAME]`, as of `audit.metrics.query.Metric`.
     """
 
     data: str | None = None
@@ -106,6 +109,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     scrub: ScrubSettings = ScrubSettings()
     log_format: LogFormat = "console"
     log_level: LogLevel = "info"
+    metrics: list[Metric] = []
 
 
 _TYPES: Final[dict[str, Any]] = get_type_hints(Settings)
@@ -132,6 +136,8 @@ def _checked(path: Path, name: str, value: Any) -> Any:
         meant = name.replace("-", "_").lower()
         known = f"it is written {meant}" if meant in _TYPES else f"known are {', '.join(_TYPES)}"
         raise InvalidParameter(f"{path}: {name[:60]}", f"is unknown; {known}")
+    if name == "metrics":
+        return metrics_of(f"{path}: {name}", value)
     if isinstance(value, str) and _TYPES[name] == list[str]:
         # One address is the most common number of them.
         value = [value]

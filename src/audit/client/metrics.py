@@ -8,16 +8,16 @@ from types import TracebackType
 from typing import Any, Self
 
 import anyio
-import msgspec
 
 from audit.client.core import RemoteCore
 from audit.client.metricfeed import MetricFeed
 from audit.client.waiting import Waiting
+from audit.log.registered import Registration
 from audit.log.tail import End
 from audit.metrics.pace import DEFAULT_EVERY_MS, check_every
 from audit.metrics.query import Metric, MetricQuery, MetricResult, MetricUpdate, query_of
 from audit.model.errors import Unavailable
-from audit.protocol.messages import MetricsParams, MetricsResult
+from audit.protocol.messages import MetricEntry, MetricsParams, MetricsResult
 
 __all__ = ["RemoteMetric", "RemoteMetrics"]
 
@@ -28,10 +28,10 @@ class RemoteMetrics:
     def __init__(self, core: RemoteCore) -> None:
         self._core = core
 
-    async def list(self) -> builtins.list[Metric]:
-        """Return the metrics that are registered, by name."""
+    async def list(self) -> builtins.list[Registration]:
+        """Return the metrics that are registered, by name, and how many events each has folded in."""
         found: MetricsResult = await self._core.call("metrics.list", MetricsParams(), MetricsResult)
-        return [Metric(**msgspec.structs.asdict(entry)) for entry in found.metrics]
+        return [Registration(_metric(entry), entry.size) for entry in found.metrics]
 
     async def get(self, query: MetricQuery | Mapping[str, Any] | None = None, **members: Any) -> MetricResult:
         """Return a metric as of now: a query, or its members as keywords."""
@@ -58,6 +58,10 @@ class RemoteMetrics:
         metric = RemoteMetric(self._core, feed)
         self._core.feeds.add(feed)
         return metric
+
+
+def _metric(entry: MetricEntry) -> Metric:
+    return Metric(**{name: getattr(entry, name) for name in Metric.__struct_fields__})
 
 
 class RemoteMetric:

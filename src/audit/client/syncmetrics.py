@@ -9,9 +9,10 @@ from typing import Any, Self
 
 from audit.client.loopthread import LoopThread
 from audit.client.metrics import RemoteMetric, RemoteMetrics
+from audit.log.registered import Registration
 from audit.log.tail import End
 from audit.metrics.pace import DEFAULT_EVERY_MS
-from audit.metrics.query import Metric, MetricQuery, MetricResult, MetricUpdate
+from audit.metrics.query import MetricQuery, MetricResult, MetricUpdate
 from audit.model.errors import StoreClosed
 
 __all__ = ["SyncRemoteMetric", "SyncRemoteMetrics"]
@@ -24,7 +25,7 @@ class SyncRemoteMetrics:
         self._metrics = metrics
         self._loop = loop
 
-    def list(self) -> builtins.list[Metric]:
+    def list(self) -> builtins.list[Registration]:
         """Return the metrics that are registered, by name."""
         return self._loop.run(self._metrics.list)
 

@@ -223,7 +223,13 @@ class MetricsParams(_Message, frozen=True):
 
 
 class MetricEntry(Metric, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=False):
-    """A metric that is registered; a later server may say more of it."""
+    """A metric that is registered; a later server may say more of it.
+
+    Attributes:
+        size: Events of the log that its panes have folded in; an answer is exact however far that is.
+    """
+
+    size: int
 
 
 class MetricsResult(_Result, frozen=True):

@@ -14,6 +14,7 @@ from audit.log.meters import Histogram
 from audit.model.errors import AuditError
 from audit.server.calls import version
 from audit.server.context import ServerContext, Traffic
+from audit.server.exposed import Exposed
 
 __all__ = ["registry_of"]
 
@@ -29,12 +30,14 @@ def registry_of(context: ServerContext) -> CollectorRegistry:
 class _Collector(Collector):
     def __init__(self, context: ServerContext) -> None:
         self._context = context
+        self._exposed = Exposed(context.log.sync)
 
     def collect(self) -> Iterator[Metric]:
         """Yield every number as it is now."""
         yield _gauge("audit_build_info", "The version that runs, as a label.", 1, version=version())
         yield from _of_log(self._context.core)
         yield from _of_traffic(self._context.traffic)
+        yield from self._exposed.collect()
 
     def describe(self) -> list[Metric]:
         """Return nothing: what is here depends on nothing but this class."""

@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 
 from audit.log.core import LogCore
 from audit.log.verbs import AsyncVerbs
+from audit.metrics.query import MetricResult
 from audit.server.access import Access, OpenAccess
 from audit.server.feeds import Feeds
+from audit.server.gauges import Gauge, gauge_result
 from audit.server.metricfeeds import MetricFeeds
 from audit.server.options import ServeOptions
 from audit.server.shared import SharedBatches
@@ -51,11 +53,17 @@ class ServerContext:
     shared: SharedBatches = field(default_factory=SharedBatches)
     feeds: Feeds = field(init=False)
     metric_feeds: MetricFeeds = field(init=False)
+    started_ms: int = field(init=False)
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
 
     def __post_init__(self) -> None:
         """Make the feeds, which depend on settings, and let the log empty the frames when events are erased."""
         object.__setattr__(self, "feeds", Feeds(self.options.progress_s))
-        feeds = MetricFeeds(self.core, self.log.metrics, self.options.limits.sent_frame_bytes)
+        object.__setattr__(self, "started_ms", self.core.clock.wall_ms())
+        feeds = MetricFeeds(self.core, self.log.metrics, self.gauge, self.options.limits.sent_frame_bytes)
         object.__setattr__(self, "metric_feeds", feeds)
         self.core.copies.add(self.shared)
+
+    def gauge(self, gauge: Gauge) -> MetricResult:
+        """Return a built-in metric about this server as it is now."""
+        return gauge_result(gauge, self.core, self.traffic.connections, self.started_ms)

@@ -27,6 +27,7 @@ from audit.server.access import Ask, Principal
 from audit.server.bodies import JSON, LINES, decode_events, decode_params, posted_kind, read_body
 from audit.server.calls import READS, appended_topics, asked_topics, erase, page_result
 from audit.server.context import ServerContext
+from audit.server.gauges import check_gauge
 from audit.server.metriccalls import authorise_metric
 from audit.server.negotiation import accepted
 from audit.server.origin import origin_allowed
@@ -183,8 +184,11 @@ async def _metrics(context: ServerContext, principal: Principal, request: Reques
     if form == JSON:
         return Response(await _read(context, principal, "metrics.get", params), headers=headers, media_type=JSON)
     authorise_metric(context, principal, params)
-    metrics = context.log.sync.metrics
-    rows = await context.core.threads.run(lambda: encode_windows(metrics.get(params).windows))
+    gauge, metrics = check_gauge(params), context.log.sync.metrics
+    if gauge is not None:
+        rows = encode_windows(context.gauge(gauge).windows)
+    else:
+        rows = await context.core.threads.run(lambda: encode_windows(metrics.get(params).windows))
     return Response(encode_rows([WINDOW_COLUMNS]) + rows, headers=headers, media_type=CSV)
 
 

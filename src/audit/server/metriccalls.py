@@ -8,12 +8,16 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
+import msgspec
+
+from audit.log.registered import Registration
 from audit.metrics.query import MetricQuery
 from audit.model.errors import TooLarge
 from audit.protocol.frames import encode
-from audit.protocol.messages import MetricsParams, MetricsResult, WatchParams
+from audit.protocol.messages import MetricEntry, MetricsParams, MetricsResult, WatchParams
 from audit.server.access import Ask, Principal
 from audit.server.context import ServerContext
+from audit.server.gauges import GAUGES, check_gauge
 
 __all__ = ["METRIC_READS", "authorise_metric", "query_of_watch"]
 
@@ -29,7 +33,8 @@ def authorise_metric(context: ServerContext, principal: Principal, query: Metric
         InvalidParameter: a parameter is out of form or bounds.
         NotFound: no metric of that name is registered.
     """
-    context.access.authorise(principal, Ask("metrics", context.core.plan(query).query.topics))
+    topics = [()] if check_gauge(query) is not None else context.core.plan(query).query.topics
+    context.access.authorise(principal, Ask("metrics", topics))
 
 
 def query_of_watch(params: WatchParams) -> MetricQuery:
@@ -39,11 +44,18 @@ def query_of_watch(params: WatchParams) -> MetricQuery:
 
 def _list(context: ServerContext, principal: Principal, _params: MetricsParams) -> bytes:
     context.access.authorise(principal, Ask("metrics", [()]))
-    return encode(MetricsResult(metrics=[]))
+    found = context.log.metrics.list()
+    found += [Registration(gauge.metric, context.core.sequencer.snapshot.size) for gauge in GAUGES.values()]
+    found.sort(key=lambda one: one.metric.name)
+    entries = [MetricEntry(**msgspec.structs.asdict(one.metric), size=one.size) for one in found]
+    return encode(MetricsResult(metrics=entries))
 
 
-def _get(context: ServerContext, principal: Principal, params: MetricQuery) -> Awaitable[bytes]:
+def _get(context: ServerContext, principal: Principal, params: MetricQuery) -> bytes | Awaitable[bytes]:
     authorise_metric(context, principal, params)
+    gauge = check_gauge(params)
+    if gauge is not None:
+        return encode(context.gauge(gauge))
     most = context.options.limits.sent_frame_bytes - _ENVELOPE_BYTES
 
     def work() -> bytes:

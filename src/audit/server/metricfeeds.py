@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 from typing import Final, NamedTuple, Protocol
 
 from audit.log.core import LogCore
 from audit.log.following import LiveMetric
 from audit.log.metrics import Metrics
 from audit.log.tail import End
-from audit.metrics.query import MetricQuery
+from audit.metrics.pace import check_every
+from audit.metrics.query import MetricQuery, MetricResult
 from audit.model.errors import AuditError, StoreClosed, TooLarge
 from audit.protocol.frames import encode, encode_metric, metric_head, metric_tail
+from audit.server.gauges import Gauge, LiveGauge, check_gauge
 from audit.server.link import frame_of
 from audit.server.metricstate import MetricState, first_state, next_state
 
@@ -38,10 +41,13 @@ class MetricMember(Protocol):
 class MetricFeeds:
     """The metrics' feeds of one server. All belongs to its event loop."""
 
-    def __init__(self, core: LogCore, metrics: Metrics, frame_bytes: int) -> None:
-        """Take the log, its metrics, and how large a frame may be."""
+    def __init__(
+        self, core: LogCore, metrics: Metrics, gauge: Callable[[Gauge], MetricResult], frame_bytes: int
+    ) -> None:
+        """Take the log, its metrics, what reads those of the server, and how large a frame may be."""
         self._core = core
         self._metrics = metrics
+        self._gauge = gauge
         self._frame_bytes = frame_bytes
         self._feeds: dict[_Place, MetricFeed] = {}
 
@@ -62,17 +68,26 @@ class MetricFeeds:
             CursorInvalid: the cursor is damaged, or of another store or query.
             AuditError: the metric can't be computed.
         """
-        place = _Place(self._core.plan(query).digest, every_ms)
-        if cursor is not None:
-            resumed = self._metrics.subscribe(query, every=every_ms, cursor=cursor)
-            await resumed.check()
+        gauge = check_gauge(query)
+        if gauge is not None:
+            place = _Place(gauge.metric.name, check_every(every_ms))
+        else:
+            place = _Place(self._core.plan(query).digest, every_ms)
+            if cursor is not None:
+                resumed = self._metrics.subscribe(query, every=every_ms, cursor=cursor)
+                await resumed.check()
         feed = self._feeds.get(place)
         if feed is None or feed.over:
-            feed = MetricFeed(self._metrics.subscribe(query, every=every_ms), self._frame_bytes)
+            feed = MetricFeed(self._follow(query, every_ms, gauge), self._frame_bytes)
             self._feeds[place] = feed
             feed.task = asyncio.create_task(self._run(feed, place))
         await feed.enter()
         return feed
+
+    def _follow(self, query: MetricQuery, every_ms: int, gauge: Gauge | None) -> LiveMetric | LiveGauge:
+        if gauge is None:
+            return self._metrics.subscribe(query, every=every_ms)
+        return LiveGauge(lambda: self._gauge(gauge), every_ms)
 
     async def _run(self, feed: MetricFeed, place: _Place) -> None:
         try:
@@ -99,7 +114,7 @@ class _Place(NamedTuple):
 class MetricFeed:
     """One metric at one pace, for its members."""
 
-    def __init__(self, live: LiveMetric, frame_bytes: int) -> None:
+    def __init__(self, live: LiveMetric | LiveGauge, frame_bytes: int) -> None:
         self._live = live
         self._frame_bytes = frame_bytes
         self._members: dict[MetricMember, None] = {}

@@ -7,16 +7,30 @@ from typing import Annotated, Any, Final
 
 import typer
 
+from audit.app import Audit
 from audit.cli import options
 from audit.cli.formats.events import default_format
 from audit.cli.formats.metrics import MetricTable, print_result, print_windows
-from audit.cli.options import DataDir, Format, FormatOption, Url, as_options, bound_of, filter_of, topics_of
+from audit.cli.formats.rows import print_record, print_rows
+from audit.cli.options import (
+    DataDir,
+    Format,
+    FormatOption,
+    NoUrl,
+    Url,
+    as_options,
+    bound_of,
+    filter_of,
+    located,
+    topics_of,
+)
 from audit.cli.store import open_log
 from audit.cli.terminal import flush, reader_left
 from audit.log.tail import End
 from audit.metrics.pace import DEFAULT_EVERY_MS
 from audit.metrics.query import MEASURES, MetricQuery, MetricResult, MetricUpdate, query_of
 from audit.model.errors import InvalidParameter
+from audit.model.topic import format_topic
 
 __all__ = ["metrics"]
 
@@ -46,6 +60,30 @@ Time = Annotated[str | None, typer.Option("--time", metavar="recorded|occurred",
 Lateness = Annotated[
     str | None, typer.Option("--lateness", metavar="DURATION", help="How long windows by occurred stay open.")
 ]
+
+
+@metrics.command("list")
+def list_metrics(data: DataDir = None, url: Url = None, chosen: FormatOption = None) -> None:
+    """Print the metrics that are registered."""
+    with open_log(data, url) as log:
+        registered = log.metrics.list()
+    columns = ("name", "measure", "pane", "topics", "events", "help")
+    rows = [
+        {
+            "name": metric.name,
+            "measure": metric.measure,
+            "pane": metric.pane,
+            "topics": " ".join([format_topic(topic) for topic in metric.topics or [metric.topic] if topic]),
+            "events": size,
+            "help": metric.help,
+        }
+        for metric, size in registered
+    ]
+    chosen = chosen or default_format()
+    if chosen is Format.TABLE:
+        MetricTable.print_list(rows)
+    else:
+        print_rows(chosen, columns, rows)
 
 
 @metrics.command("get")
@@ -137,6 +175,19 @@ def watch(  # noqa: PLR0917 - each is an option
                 if reader_left():
                     break
                 told = live.changes(timeout_s=_LOOK_S)
+
+
+@metrics.command("rebuild")
+def rebuild(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Of a registered metric.")],
+    data: DataDir = None,
+    chosen: FormatOption = None,
+    _url: NoUrl = None,
+) -> None:
+    """Compute a registered metric anew, from all events."""
+    with Audit.open_sync(located(data)) as log:
+        log.metrics.rebuild(name)
+    print_record(chosen or default_format(), {"metric": name, "rebuilt": True})
 
 
 _SAME: Final = ("field", "per", "up", "down", "planned", "by", "last", "window", "hop", "group_by", "time", "lateness")

@@ -20,6 +20,7 @@ from audit.cli.scrubbing import scrub_of
 from audit.cli.settings import Settings, merge, stray_variables
 from audit.cli.terminal import flush, write
 from audit.log.scrub import Scrub
+from audit.metrics.builtin import EVENTS
 from audit.model.errors import InvalidParameter, Unavailable
 
 if TYPE_CHECKING:
@@ -201,6 +202,8 @@ async def _serve(settings: Settings, options: ServeOptions, access: Access | Non
         loop.add_signal_handler(one, stop, one)
     opening = Audit.open(settings.data or "", create=settings.create, accept_clock=settings.accept_clock, scrub=scrub)
     async with opening as log:
+        for metric in (EVENTS, *settings.metrics):
+            log.metrics.register(metric)
         async with log.serve(settings.listen, options=options, access=access) as server:
             write("".join([address + "\n" for address in server.addresses]).encode())
             flush()
