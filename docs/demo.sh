@@ -51,6 +51,11 @@ echo 'Everything that was denied:'
 run list --outcome denied --all --format table
 
 echo
+echo 'The same by service, a bar for each minute:'
+run metrics get count --outcome denied --group-by topics.0.1 --time occurred \
+    --seek 2023-07-10T11:40:00Z --seek-end 2023-07-10T12:40:00Z --window 1m --format table
+
+echo
 echo 'One of those in full:'
 # A stored event starts with its id: {"id":"01…
 id=$(audit list --outcome denied --order desc --limit 1 --format jsonl | cut -c 8-33)

@@ -55,6 +55,7 @@ def test_every_setting_can_be_in_the_file(file: Path, tmp_path: Path) -> None:
         "jwt": '{ issuer = "https://id", audience = "audit", jwks = "keys.json" }',
         "scrub": '{ profile = "gdpr", key_file = "k" }',
         "users": '{ root = { role = "admin", topics = ["/"] } }',
+        "metrics": '{ denied = { measure = "count", filter = { outcome = "denied" } } }',
     }
     assert set(texts) == set(PLACES)
     file.write_text("".join(f"{name} = {text}\n" for name, text in texts.items()), encoding="utf-8")
