@@ -8,16 +8,29 @@ from typing import Self
 
 from anyio.from_thread import start_blocking_portal
 
-from audit import Audit, SyncAudit
+from audit import Audit, StoreOptions, SyncAudit
+from audit.log.signing import Signing
 
 __all__ = ["Served"]
+
+_UNSIGNED = Signing()
+_DEFAULTS = StoreOptions()
 
 
 class Served:
     """The store at `path`, created if need be, at an address that stays the same."""
 
-    def __init__(self, path: Path, address: str = "127.0.0.1:0") -> None:
+    def __init__(
+        self,
+        path: Path,
+        address: str = "127.0.0.1:0",
+        *,
+        signing: Signing = _UNSIGNED,
+        options: StoreOptions = _DEFAULTS,
+    ) -> None:
         self.path = path
+        self._signing = signing
+        self._options = options
         self.address = address
         self.url = ""
         self._stack = ExitStack()
@@ -39,7 +52,8 @@ class Served:
 
     @asynccontextmanager
     async def _serving(self) -> AsyncIterator[tuple[SyncAudit, str]]:
-        async with Audit.open(self.path, create=True) as log, log.serve(self.address) as server:
+        opening = Audit.open(self.path, create=True, signing=self._signing, options=self._options)
+        async with opening as log, log.serve(self.address) as server:
             yield log.sync, server.urls[0]
 
     def stop(self) -> None:

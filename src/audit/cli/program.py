@@ -17,6 +17,7 @@ from audit.cli.commands import (
     backup,
     doctor,
     erase,
+    export,
     fsck,
     get,
     info,
@@ -25,11 +26,13 @@ from audit.cli.commands import (
     key,
     listing,
     metrics,
+    proof,
     serve,
     tail,
     token,
     topics,
     verify,
+    witness,
 )
 from audit.cli.failures import ExitCode, exit_code, report
 from audit.cli.terminal import complain
@@ -72,7 +75,11 @@ def build() -> typer.Typer:
         ("restore", backup.restore),
         ("fsck", fsck.fsck),
         ("doctor", doctor.doctor),
+        ("checkpoint", proof.checkpoint),
+        ("proof", proof.proof),
+        ("export", export.export),
         ("verify", verify.verify),
+        ("witness", witness.witness),
     ):
         app.command(name)(command)
     app.add_typer(key.key, name="key")

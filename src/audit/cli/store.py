@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from audit.app import Audit
 from audit.cli.credentials import token
@@ -20,7 +21,21 @@ else:
     # The client and what it needs take a tenth of a second to import, and are an extra.
     AnyLog = SyncAudit
 
-__all__ = ["AnyLog", "Unreachable", "open_log"]
+__all__ = ["AnyLog", "Unreachable", "Verify", "connect_to", "open_log"]
+
+
+class Verify(NamedTuple):
+    """What to check a served log with.
+
+    Attributes:
+        key: Its public key, as text.
+        rotations: Statements by which others took the key's place.
+        trusted: Note of the checkpoint to go on from; None: there is none.
+    """
+
+    key: str
+    rotations: Sequence[str]
+    trusted: str | None
 
 
 class Unreachable(Unavailable):
@@ -40,10 +55,17 @@ def open_log(data: Path | None, url: str | None, *, accept_clock: bool = False) 
         return Audit.open_sync(located(data), accept_clock=accept_clock)
     if accept_clock:
         raise InvalidParameter("--accept-clock", "is for whoever runs the server: give it there")
-    return _connect(url)
+    return connect_to(url)
 
 
-def _connect(url: str) -> SyncRemoteAudit:
+def connect_to(url: str, verify: Verify | None = None) -> SyncRemoteAudit:
+    """Connect to the log at `url`, which must be there, and say on stderr when the connection is lost.
+
+    Raises:
+        InvalidParameter: the URL is malformed, or the client is not installed.
+        Unreachable: nothing answers there.
+        AuditError: it is no audit server, or does not let this client in.
+    """
     try:
         from audit.client import Connected, Disconnected, connect_sync  # noqa: PLC0415 - see AnyLog
     except ImportError as error:
@@ -62,7 +84,12 @@ def _connect(url: str) -> SyncRemoteAudit:
             complain(f"connected to {news.url} again")
 
     try:
-        return connect_sync(url, on_event=told, token=token())
+        if verify is None:
+            return connect_sync(url, on_event=told, token=token())
+        key, rotations, trusted = verify
+        return connect_sync(
+            url, on_event=told, token=token(), verify=True, key=key, rotations=rotations, trusted=trusted
+        )
     except InvalidParameter as error:
         raise InvalidParameter("--url", error.problem) from error
     except Unavailable as error:

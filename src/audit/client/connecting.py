@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ssl as tls
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from types import TracebackType
 
 from audit.client.address import Address, parse_address
@@ -12,6 +12,8 @@ from audit.client.core import RemoteCore
 from audit.client.news import Hook
 from audit.client.options import ClientOptions
 from audit.client.remote import RemoteAudit
+from audit.client.verifying import VerifyOptions
+from audit.model.errors import InvalidParameter
 from audit.protocol.limits import DEFAULT_CREDIT
 
 __all__ = ["Connecting", "connect"]
@@ -31,6 +33,10 @@ def connect(
     proxy: str | None = None,
     token: str | None = None,
     backoff: Backoff = _BACKOFF,
+    verify: bool = False,
+    key: str | None = None,
+    rotations: Sequence[str] = (),
+    trusted: str | None = None,
 ) -> Connecting:
     """Connect to a log that is served elsewhere, with `async with` or `await`.
 
@@ -50,15 +56,23 @@ def connect(
         proxy: URL of an HTTP or SOCKS proxy. None: none; environment variables are not looked at.
         token: What says who this client is, where the server asks; not to be sent over `ws://` to another machine.
         backoff: Delays between attempts.
+        verify: Check each event, page and batch against the log's checkpoints, and those against each other, before
+            anybody gets to see it: `TamperDetected` names what is not as it was signed.
+        key: To verify with: the log's public key, as text.
+        rotations: To verify with: statements by which other keys took its place, in their order.
+        trusted: To verify with: the checkpoint to go on from, `trusted` of an earlier client.
 
     Raises:
         InvalidParameter: a parameter is out of form or bounds.
+        ProofInvalid: a rotation or the trusted checkpoint does not hold.
 
     Raises (once awaited):
         Unavailable: nothing answers there, or not in time.
         Unauthorized, Forbidden: the server does not let this client in.
         ProtocolViolation: what answers there is no audit server.
     """
+    if not verify and (key is not None or rotations or trusted is not None):
+        raise InvalidParameter("verify", "must be True for `key`, `rotations` and `trusted` to be of use")
     options = ClientOptions(
         open_timeout_s=open_timeout_s,
         call_timeout_s=call_timeout_s,
@@ -69,6 +83,7 @@ def connect(
         proxy=proxy,
         token=token,
         backoff=backoff,
+        verify=VerifyOptions.parse(key, trusted, rotations) if verify else None,
     )
     return Connecting(parse_address(url), options)
 

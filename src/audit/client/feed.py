@@ -175,6 +175,12 @@ class Feed:
         """Whether the next thing to read is an event."""
         return bool(self._items) and isinstance(self._items[0], Batch)
 
+    @property
+    def first_batch(self) -> Batch | None:
+        """The batch to be read next, all of it, also when a part was read; None: something else, or nothing."""
+        first = self._items[0] if self._items else None
+        return first if isinstance(first, Batch) else None
+
     def pop(self) -> Event | None:
         """Return the next event if it has come and nothing is to be told before it."""
         if not self._items or not isinstance(first := self._items[0], Batch):

@@ -9,6 +9,7 @@ from typing import Final
 
 from audit.client.backoff import Backoff
 from audit.client.news import Hook
+from audit.client.verifying import VerifyOptions
 from audit.model.errors import InvalidParameter
 from audit.protocol.limits import DEFAULT_CREDIT, MAX_CREDIT
 
@@ -30,6 +31,7 @@ class ClientOptions:
     proxy: str | None = None
     token: str | None = None
     backoff: Backoff = field(default_factory=Backoff)
+    verify: VerifyOptions | None = None
 
     def __post_init__(self) -> None:
         token: object = self.token

@@ -14,15 +14,16 @@ from audit.client.core import RemoteCore
 from audit.client.feed import Feed, FeedQuery
 from audit.client.metrics import RemoteMetrics
 from audit.client.tail import RemoteTail
+from audit.client.verifying import TailCheck, Verification
 from audit.codec.cursors import Position, decode_cursor, encode_cursor, query_digest
-from audit.codec.events import decode_event
+from audit.codec.events import decode_event, event_id_text, event_value
 from audit.log.core import StoreInfo
 from audit.log.erasing import erasing_call
 from audit.log.prepare import prepare_call
 from audit.log.reader import Page
 from audit.log.tail import check_tail_limit
 from audit.log.topics import TopicCount, TopicPage
-from audit.model.errors import Conflict, InvalidParameter
+from audit.model.errors import Conflict, InvalidParameter, TamperDetected
 from audit.model.event import Actor, Erased, Event, NewEvent, Receipt
 from audit.model.ids import EventId, parse_id
 from audit.model.query import Filter, Query, check_limit, to_query
@@ -69,6 +70,8 @@ class RemoteAudit:
         self._core = core
         self.metrics = RemoteMetrics(core)
         """Metrics: `list`, `get`, `subscribe`."""
+        verify = core.options.verify
+        self._verification = None if verify is None else Verification(verify, self)
 
     async def __aenter__(self) -> Self:
         return self
@@ -136,8 +139,13 @@ class RemoteAudit:
 
     async def get_raw(self, event_id: str) -> bytes:
         """Return one event's stored JSON; errors as of `get`."""
-        parse_id(event_id)
-        return bytes(await self._core.call("events.get", GetParams(id=event_id), msgspec.Raw))
+        value = parse_id(event_id)
+        event = bytes(await self._core.call("events.get", GetParams(id=event_id), msgspec.Raw))
+        if self._verification is not None:
+            await self._verification.check([event])
+            if event_value(event) != value:
+                raise TamperDetected(f"event {event_id}", f"another one was sent: {event_id_text(event).decode()}")
+        return event
 
     async def list(
         self,
@@ -167,7 +175,10 @@ class RemoteAudit:
             cursor=cursor,
         )
         page: SlicePage = await self._core.call("events.list", params, SlicePage)
-        return Page([bytes(event) for event in page.events], page.cursor, has_more=page.has_more)
+        events = [bytes(event) for event in page.events]
+        if self._verification is not None:
+            await self._verification.check(events, all_of_it=_is_everything(query))
+        return Page(events, page.cursor, has_more=page.has_more)
 
     def subscribe(
         self,
@@ -210,7 +221,10 @@ class RemoteAudit:
             cursor=cursor,
         )
         feed = Feed(FeedQuery(params, digest, start), self._core.options.credit)
-        tail = RemoteTail(self._core, feed)
+        check = None
+        if self._verification is not None:
+            check = TailCheck(self._verification, all_of_it=_is_everything(query))
+        tail = RemoteTail(self._core, feed, check)
         self._core.feeds.add(feed)
         return tail
 
@@ -291,6 +305,22 @@ class RemoteAudit:
         found: InfoResult = await self._core.call("server.info", InfoParams(), InfoResult)
         return found
 
+    @property
+    def trusted(self) -> str | None:
+        """Note of the newest checkpoint trusted, with `verify=True`: keep it, and give it to the next client."""
+        return None if self._verification is None else self._verification.note
+
+    async def trust_newest(self) -> str:
+        """Check that the log's newest checkpoint goes on from the one trusted before; trust it, and return its note.
+
+        Raises:
+            InvalidParameter: the client was not connected with `verify=True`.
+            ProofInvalid: it does not; the class says why, and the one before stays trusted.
+        """
+        if self._verification is None:
+            raise InvalidParameter("verify", "must be True, with the log's key, when connecting")
+        return await self._verification.renew()
+
     async def close(self) -> None:
         """End every tail with reason `shutdown` and every call with an error, and close the connection."""
         await self._core.connection.close()
@@ -313,6 +343,11 @@ def _query_params(query: Query) -> dict[str, Any]:
     if len(query.topics) == 1:
         return {"topic": list(query.topics[0]), "filter": filter_}
     return {"topics": [list(topic) for topic in query.topics], "filter": filter_}
+
+
+def _is_everything(query: Query) -> bool:
+    """Return whether a query leaves nothing out, so that nothing may be missing between two events."""
+    return query.filter == _NO_FILTER and () in query.topics
 
 
 def _bound(bound: Bound | None) -> str | int | None:

@@ -47,6 +47,10 @@ def connect_sync(
     proxy: str | None = None,
     token: str | None = None,
     backoff: Backoff = _BACKOFF,
+    verify: bool = False,
+    key: str | None = None,
+    rotations: Sequence[str] = (),
+    trusted: str | None = None,
 ) -> SyncRemoteAudit:
     """Connect to a log that is served elsewhere, for plain threads; `close` it, or use `with`.
 
@@ -63,6 +67,10 @@ def connect_sync(
         proxy=proxy,
         token=token,
         backoff=backoff,
+        verify=verify,
+        key=key,
+        rotations=rotations,
+        trusted=trusted,
     )
     with ExitStack() as stack:
         loop = LoopThread(stack.enter_context(start_blocking_portal(name="audit-client")))
@@ -201,6 +209,15 @@ class SyncRemoteAudit:
     def server_info(self) -> InfoResult:
         """Return what the server says of itself: name, version, protocol, store and limits."""
         return self._loop.run(self._log.server_info)
+
+    @property
+    def trusted(self) -> str | None:
+        """Note of the newest checkpoint trusted, with `verify=True`. See `RemoteAudit.trusted`."""
+        return self._log.trusted
+
+    def trust_newest(self) -> str:
+        """Check the log's newest checkpoint against the one trusted before. See `RemoteAudit.trust_newest`."""
+        return self._loop.run(self._log.trust_newest)
 
     def close(self) -> None:
         """End every tail with reason `shutdown` and every call with an error, and close the connection."""

@@ -11,6 +11,7 @@ import anyio
 
 from audit.client.core import RemoteCore
 from audit.client.feed import Feed
+from audit.client.verifying import TailCheck
 from audit.client.waiting import Waiting
 from audit.log.tail import BATCH_EVENTS, End, Notice
 from audit.model.errors import InvalidParameter, Unavailable
@@ -27,9 +28,10 @@ class RemoteTail:
     It goes on over lost connections and restarts of the server, without a gap or a duplicate.
     """
 
-    def __init__(self, core: RemoteCore, feed: Feed) -> None:
+    def __init__(self, core: RemoteCore, feed: Feed, check: TailCheck | None = None) -> None:
         self._core = core
         self._feed = feed
+        self._check = check
         self._waiting = Waiting(self, core, feed)
 
     async def __aenter__(self) -> Self:
@@ -65,6 +67,8 @@ class RemoteTail:
     async def __anext__(self) -> Event:
         feed = self._feed
         while True:
+            if self._check is not None:
+                await self._check_first(self._check)
             event = feed.pop()
             if event is not None:
                 if feed.to_grant:
@@ -99,6 +103,7 @@ class RemoteTail:
             CursorInvalid: the cursor it started from points at another event than it did.
             Unavailable: there was no connection for longer than `reconnect_timeout_s`.
             AuditError: the server refuses to go on.
+            ProofInvalid: with `verify=True`, the batch is not what was signed; nothing of it is handed on.
         """
         _check_max_events(max_events)
         # Even a tail that finds all in memory lets others run between two batches.
@@ -113,11 +118,19 @@ class RemoteTail:
         while True:
             if max_events == 0 and feed.has_events:
                 return None
+            if self._check is not None:
+                await self._check_first(self._check)
             notice = feed.take(max_events)
             if notice is not None:
                 self._core.feeds.refill(feed)
                 return notice
             await self._waiting.wait()
+
+    async def _check_first(self, check: TailCheck) -> None:
+        # One that fails stays where it is: nobody reads past it.
+        batch = self._feed.first_batch
+        if batch is not None:
+            await check.check(batch)
 
     def close(self) -> None:
         """End the tail; a `read` in progress returns `End` with reason `cancelled`."""

@@ -11,16 +11,20 @@ import asyncio
 from collections.abc import Awaitable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from audit.codec.events import event_id_text, event_index
+from audit.log.tail import Batch
 from audit.model.errors import CheckpointAhead, HashMismatch, InvalidParameter, ProofMalformed, TamperDetected
+from audit.proof.answers import Consistency
 from audit.proof.checkpoints import Checkpoint, open_checkpoint, verify_newer
 from audit.proof.exports import verify_selection
 from audit.proof.keys import ED25519, VerifierKey
 from audit.proof.rotation import follow_rotations
 
-__all__ = ["Prover", "Verification", "VerifyOptions"]
+__all__ = ["Prover", "TailCheck", "Verification", "VerifyOptions"]
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +47,7 @@ class VerifyOptions:
 
         Raises:
             InvalidParameter: it is none of a log.
-            ProofInvalid: a statement does not hold.
+            ProofInvalid: a statement, or the checkpoint, does not hold.
         """
         try:
             parsed = VerifierKey.parse(key.strip()) if isinstance(key, str) else None
@@ -52,6 +56,8 @@ class VerifyOptions:
         if parsed is None or parsed.algorithm != ED25519:
             raise InvalidParameter("key", "must be the log's public key, which verify=True checks with")
         keys = follow_rotations(parsed, rotations, parsed.name)
+        if trusted is not None:
+            open_checkpoint(trusted, keys, parsed.name)
         return cls(keys=keys, origin=parsed.name, trusted=trusted)
 
 
@@ -62,11 +68,11 @@ class Prover(Protocol):
         """Return the note of a checkpoint that covers all that is committed."""
         ...
 
-    async def consistency(self, old_size: int, size: int) -> list[bytes]:
-        """Return the hashes that show that the log of one size goes on from that of another."""
+    async def consistency(self, from_: int, to: int, /) -> Consistency:
+        """Return the proof that the log of one size goes on from that of another."""
         ...
 
-    async def selection(self, indexes: list[int], size: int) -> list[bytes]:
+    async def selection(self, indexes: Sequence[int], size: int, /) -> Sequence[bytes]:
         """Return the hashes from some events, ascending, to the root of the log of this size."""
         ...
 
@@ -99,19 +105,20 @@ class Verification:
         newer = self._opened(note)
         trusted = self._newest
         if trusted is not None:
-            hashes = []
+            hashes: Sequence[bytes] = ()
             if trusted.origin == newer.origin and trusted.size < newer.size:
-                hashes = await self._asked(self._prover.consistency(trusted.size, newer.size), newer.size)
+                hashes = (await _asked(self._prover.consistency(trusted.size, newer.size), newer.size)).hashes
             verify_newer(trusted, newer, hashes)
         self._newest, self.note = newer, note
         return newer, note
 
-    async def check(self, events: Sequence[bytes], *, all_of_it: bool = False) -> None:
+    async def check(self, events: Sequence[bytes], *, all_of_it: bool = False, after: int | None = None) -> None:
         """Check that events are in the log, each at its place, before anybody gets to see them.
 
         Args:
             events: As they are stored, in either order.
             all_of_it: Whether nothing may be left out between them.
+            after: Index of the event that came before; None: none did.
 
         Raises:
             TamperDetected: one is not what was signed, or is missing; the error names it.
@@ -123,12 +130,13 @@ class Verification:
             numbered = sorted((event_index(event), event) for event in events)
         except ValueError as error:
             raise ProofMalformed("event", "does not say its index") from error
-        for (before, _), (index, _) in pairwise(numbered):
-            if index == before:
+        indexes = [index for index, _ in numbered]
+        for before, index in pairwise(indexes if after is None else [after, *indexes]):
+            if index <= before:
                 raise ProofMalformed(f"event {index}", "was sent twice")
             if all_of_it and index != before + 1:
                 raise TamperDetected(f"event {before + 1}", f"is missing between events {before} and {index}")
-        last = numbered[-1][0]
+        last = indexes[-1]
         checkpoint = self._newest
         if checkpoint is None or checkpoint.size <= last:
             async with self._renewing:
@@ -142,7 +150,7 @@ class Verification:
     async def _check_against(self, numbered: list[tuple[int, bytes]], checkpoint: Checkpoint) -> None:
         indexes = [index for index, _ in numbered]
         events = [event for _, event in numbered]
-        hashes = await self._asked(self._prover.selection(indexes, checkpoint.size), checkpoint.size)
+        hashes = await _asked(self._prover.selection(indexes, checkpoint.size), checkpoint.size)
         try:
             verify_selection(events, hashes, checkpoint)
         except HashMismatch as error:
@@ -155,9 +163,27 @@ class Verification:
             await self._check_against(numbered[middle:], checkpoint)
             raise
 
-    async def _asked(self, answer: Awaitable[list[bytes]], size: int) -> list[bytes]:
-        try:
-            return await answer
-        except InvalidParameter as error:
-            # What was signed once must be there for ever.
-            raise CheckpointAhead(f"checkpoint of size {size}", f"the log has no such history: {error}") from error
+
+async def _asked(answer: Awaitable[T], size: int) -> T:
+    try:
+        return await answer
+    except InvalidParameter as error:
+        # What was signed once must be there for ever.
+        raise CheckpointAhead(f"checkpoint of size {size}", f"the log has no such history: {error}") from error
+
+
+class TailCheck:
+    """Checks each batch of one tail before anything of it is handed on."""
+
+    def __init__(self, verification: Verification, *, all_of_it: bool) -> None:
+        self._verification = verification
+        self._all_of_it = all_of_it
+        self._checked: Batch | None = None
+        self._last: int | None = None
+
+    async def check(self, batch: Batch) -> None:
+        """Check a batch, unless it is the one checked last; errors as of `Verification.check`."""
+        if batch is self._checked:
+            return
+        await self._verification.check(batch.slices, all_of_it=self._all_of_it, after=self._last)
+        self._checked, self._last = batch, event_index(batch.slices[-1])

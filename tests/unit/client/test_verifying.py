@@ -11,6 +11,7 @@ from audit.log.deciding import number_events
 from audit.log.prepare import prepare_call
 from audit.model import errors
 from audit.model.errors import InvalidParameter, ProofInvalid
+from audit.proof.answers import Consistency
 from audit.proof.checkpoints import Checkpoint, sign_checkpoint
 from audit.proof.keys import COSIGNATURE, SigningKey
 from audit.proof.leaves import leaf_hashes
@@ -47,10 +48,10 @@ class Server:
         size = len(self.events)
         return sign_checkpoint(Checkpoint(self.origin, size, read_root(size, self._tree.read)), self.key)
 
-    async def consistency(self, old_size: int, size: int) -> list[bytes]:
-        return prove_consistency(old_size, self._bounded(size), self._tree.read)
+    async def consistency(self, from_: int, to: int) -> Consistency:
+        return Consistency(prove_consistency(from_, self._bounded(to), self._tree.read), await self.checkpoint())
 
-    async def selection(self, indexes: list[int], size: int) -> list[bytes]:
+    async def selection(self, indexes: Sequence[int], size: int) -> list[bytes]:
         return prove_selection(indexes, self._bounded(size), self._tree.read)
 
     def _bounded(self, size: int) -> int:
@@ -94,6 +95,11 @@ async def test_a_missing_or_repeated_event_is_named() -> None:
         await client.check([*events[3:7], events[8]], all_of_it=True)
     with pytest.raises(errors.ProofMalformed, match=r"^event 3: was sent twice"):
         await client.check([events[3], events[3]])
+    await client.check(events[9:12], all_of_it=True, after=8)
+    with pytest.raises(errors.TamperDetected, match=r"^event 8: is missing between events 7 and 9"):
+        await client.check(events[9:12], all_of_it=True, after=7)
+    with pytest.raises(errors.ProofMalformed, match=r"^event 9: was sent twice"):
+        await client.check(events[9:12], after=9)
     with pytest.raises(errors.ProofMalformed, match=r"^event: does not say its index"):
         await client.check([b"{}"])
 

@@ -22,7 +22,7 @@ from audit.log.backup import Since
 from audit.log.backupfile import BackupInfo, as_since, info_of, new_file, whole_backup
 from audit.model.errors import InvalidParameter
 
-__all__ = ["backup", "restore"]
+__all__ = ["backup", "restore", "target_of"]
 
 _STDOUT: Final = Path("-")
 
@@ -75,7 +75,7 @@ def _beginning(since: str | None) -> Since | None:
 def _own(data: Path | None, to: Path, since: Since | None, advance: Advance) -> BackupInfo:
     with Audit.open_sync(located(data)) as log:
         made = log.start_backup(since)
-        with _target(to) as put:
+        with target_of(to) as put:
             for piece in made:
                 put(piece)
                 advance(made.done, made.events)
@@ -86,7 +86,7 @@ def _served(url: str, to: Path, since: Since | None, advance: Advance) -> Backup
     from audit.client.upkeep import fetch_backup  # noqa: PLC0415 - an extra
 
     done = 0
-    with fetch_backup(url, since, token=token()) as read, _target(to) as put:
+    with fetch_backup(url, since, token=token()) as read, target_of(to) as put:
 
         def copied(count: int) -> bytes:
             nonlocal done
@@ -100,7 +100,8 @@ def _served(url: str, to: Path, since: Since | None, advance: Advance) -> Backup
 
 
 @contextmanager
-def _target(to: Path) -> Iterator[Callable[[bytes], object]]:
+def target_of(to: Path) -> Iterator[Callable[[bytes], object]]:
+    """Yield what writes to a new file, or to standard output for `-`."""
     if to == _STDOUT:
         yield write
         flush()
