@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from audit import Actor, Audit, InvalidParameter, NewEvent, NotFound, Receipt, StoreOptions, Target, TooLarge
 from audit.app.fsck import check_store
+from audit.app.restore import restore_store
 from audit.codec.events import decode_event, event_id_text, is_erased, split_event
 from audit.codec.segments import Layout
 from audit.log.sync import SyncAudit
@@ -127,8 +128,10 @@ def test_what_can_not_be_erased_is_refused_and_nothing_is_erased() -> None:
         assert not any(map(is_erased, log.list().slices))
         record = log.erase(ids[:1], reason="r").receipt
         assert record is not None
-        with pytest.raises(InvalidParameter, match=r"ids\[1\].*records an erasure"):
-            log.erase([ids[1], record.id], reason="r")
+        kept = [record, log._core.record_rotation("as both keys sign it")]
+        for one in kept:
+            with pytest.raises(InvalidParameter, match=r"ids\[1\].*can't be erased"):
+                log.erase([ids[1], one.id], reason="r")
         assert not log.get(ids[1]).erased
 
 
@@ -342,6 +345,105 @@ def test_a_log_with_erasures_equals_a_list(
                 file = path / f"{len(backups)}.audit"
                 model.log.backup(file, since=backups[-1] if backups else None)
                 backups.append(file)
+        if backups:
+            file = path / "last.audit"
+            model.log.backup(file, since=backups[-1])
+            assert_same(model.stored, path / "restored", [*backups, file])
+            model.log.backup(path / "whole.audit")
+            assert_same(model.stored, path / "whole", [path / "whole.audit"])
         model.check()
     finally:
         model.log.close()
+
+
+def assert_same(stored: list[bytes], path: Path, backups: list[Path]) -> None:
+    """Check that a store restored from backups holds these events, and is well."""
+    restore_store(path, backups)
+    assert check_store(path).findings == []
+    with Audit.open_sync(path, options=OPTIONS, accept_clock=True) as log:
+        assert everything(log) == stored
+
+
+# -- backups -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("count", [5, 700])
+def test_a_backup_from_before_with_an_increment_gives_the_erased_form(count: int, tmp_path: Path) -> None:
+    mark = f"MARK{os.urandom(8).hex()}"
+    with Audit.open_sync(tmp_path / "data", create=True, options=ROOMY) as log:
+        gone = log.append(marked(mark, 1, idempotency_key="k"))
+        log.append_many([plain(number) for number in range(count)])
+        log.backup(tmp_path / "full.audit")
+        done = log.erase([gone.id], reason="r")
+        log.append_many([plain(number) for number in range(count)])
+        log.backup(tmp_path / "more.audit", since=tmp_path / "full.audit")
+        log.backup(tmp_path / "after.audit")
+        wanted = all_of(log)
+    for name, files in {"chain": ["full.audit", "more.audit"], "after": ["after.audit"]}.items():
+        restored = tmp_path / name
+        restore_store(restored, [tmp_path / file for file in files])
+        assert not holding(restored, mark)
+        assert check_store(restored).findings == []
+        with Audit.open_sync(restored, options=ROOMY) as log:
+            assert all_of(log) == wanted
+            assert done.receipt is not None
+            assert log.append(NewEvent(topics=[("x",)], idempotency_key="k")) == gone
+            check_log(log)
+    restore_store(tmp_path / "before", [tmp_path / "full.audit"])
+    with Audit.open_sync(tmp_path / "before", options=ROOMY) as log:
+        assert not log.get(gone.id).erased
+
+
+def test_a_restored_backup_from_before_erases_what_a_list_of_erasures_names(tmp_path: Path) -> None:
+    mark = f"MARK{os.urandom(8).hex()}"
+    with Audit.open_sync(tmp_path / "data", create=True, options=ROOMY) as log:
+        gone = log.append_many([marked(mark, number) for number in range(3)])
+        log.append_many([plain(number) for number in range(600)])
+        log.backup(tmp_path / "full.audit")
+        late = log.append(marked(mark, 4))
+        who = Actor(type="admin", id="root")
+        log.erase([gone[0].id, late.id], reason="first", actor=who)
+        log.erase([gone[1].id], reason="second")
+        log.erase([late.id], reason="nothing is left")
+        records = log.list(("audit", "erased"))
+    listed = tmp_path / "erasures.jsonl"
+    listed.write_bytes(b"".join([raw + b"\n" for raw in records.slices]))
+    info = restore_store(tmp_path / "restored", [tmp_path / "full.audit"], erasures=listed)
+    with Audit.open_sync(tmp_path / "restored", options=ROOMY) as log:
+        assert log.info().size == info.size == 605
+        assert [log.get(one.id).erased for one in gone] == [True, True, False]
+        again = log.list(("audit", "erased")).events
+        assert [event.data for event in again] == [
+            {"reason": "first", "events": [gone[0].id]},
+            {"reason": "second", "events": [gone[1].id]},
+        ]
+        assert again[0].actor == who
+        assert [event.occurred_at for event in again] == [event.recorded_at for event in records.events]
+        assert not holding(tmp_path / "restored", f"{mark}.action.0")
+        assert holding(tmp_path / "restored", f"{mark}.action.2")
+        check_log(log)
+    assert check_store(tmp_path / "restored").findings == []
+
+
+@pytest.mark.parametrize(
+    "line", ["", "x", "{}", '{"id":"01JD8Z5K3V9Q0T7W2X4Y6Z8A1B","index":0,"topics":[["a"]],"salt":""}']
+)
+def test_a_list_of_erasures_that_is_none_is_refused(line: str, tmp_path: Path) -> None:
+    with Audit.open_sync(tmp_path / "data", create=True, options=ROOMY) as log:
+        log.backup(tmp_path / "full.audit")
+    listed = tmp_path / "list"
+    listed.write_text(line + "\n")
+    with pytest.raises(InvalidParameter, match=r"^erasures: .*line 1"):
+        restore_store(tmp_path / "restored", [tmp_path / "full.audit"], erasures=listed)
+    with pytest.raises(InvalidParameter, match=r"^erasures: can't read"):
+        restore_store(tmp_path / "restored", [tmp_path / "full.audit"], erasures=tmp_path / "none")
+    assert not (tmp_path / "restored").exists()
+
+
+def all_of(log: SyncAudit) -> list[bytes]:
+    page = log.list(limit=1_000)
+    found = page.slices
+    while page.has_more:
+        page = log.list(limit=1_000, cursor=page.cursor)
+        found += page.slices
+    return found

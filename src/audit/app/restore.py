@@ -8,17 +8,21 @@ from __future__ import annotations
 
 import os
 import shutil
+from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
+from audit.app.erasures import apply_erasures, read_erasures
 from audit.codec.backups import BackupHeader, Decoder
 from audit.codec.commits import Commit
-from audit.codec.events import event_value
+from audit.codec.erasing import erased_ids
+from audit.codec.events import decode_event, event_value, is_erased
 from audit.codec.segments import Segment
 from audit.log.core import StoreInfo
 from audit.log.deciding import apply_commit
 from audit.log.durable import sync_directory
+from audit.log.erasing import erase_in_memory
 from audit.log.recovery import first_id_of
 from audit.model.errors import (
     AuditError,
@@ -29,16 +33,19 @@ from audit.model.errors import (
     StoreFormat,
     Unavailable,
 )
-from audit.model.ids import format_id
+from audit.model.ids import format_id, parse_id
 from audit.proof.frontier import Frontier
 from audit.proof.leaves import leaf_hashes
+from audit.storage.gather import position_of
 from audit.storage.opening import create_store, open_store
 from audit.storage.options import StoreOptions
-from audit.storage.port import FORMAT, Storage
+from audit.storage.port import FORMAT, Batch, Erasure, Storage
 
 __all__ = ["restore_store"]
 
 _LOG: Final = "log"
+_RECORD: Final = b'["audit","erased"]'
+"""In each event that records an erasure, and in hardly any other."""
 _BUFFER_BYTES: Final = 1 << 20
 _OPTIONS: Final = StoreOptions()
 
@@ -47,27 +54,33 @@ def restore_store(
     path: str | os.PathLike[str],
     backups: Sequence[str | os.PathLike[str]],
     on_progress: Callable[[int, int | None], None] | None = None,
+    *,
+    erasures: str | os.PathLike[str] | None = None,
 ) -> StoreInfo:
     """Create the store that was backed up; it answers everything as that one did. Blocks.
 
-    It has the same id, so that cursors stay valid: never append to both.
+    It has the same id, so that cursors stay valid: never append to both. What an increment records as erased is erased
+    in what comes before it, too.
 
     Args:
         path: A directory that does not exist yet, or is empty.
         backups: Files: a full backup, then each increment in its order.
         on_progress: Called with events restored so far and events there will be in the file being read.
+        erasures: A file of JSON lines with the events under `audit/erased` that came after the backups: what they name
+            is erased once more, and recorded once more.
 
     Raises:
         BackupInvalid: a file is damaged, of another store, or does not go on where the one before ends.
         StoreExists: the directory is not empty.
         StoreFormat: the store was of another version of the format.
-        InvalidParameter: no file was given, or one can't be read.
+        InvalidParameter: no file was given, or one can't be read, or `erasures` holds anything else.
         Unavailable: the store can't be written.
         None of them leaves anything behind.
     """
     target = Path(path).absolute()
     if not backups:
         raise InvalidParameter("backups", "name the full backup first")
+    listed = [] if erasures is None else read_erasures(Path(erasures))
     temporary = target.parent / f".{target.name}.{os.urandom(4).hex()}.restoring"
     try:
         if target.exists() and (not target.is_dir() or any(target.iterdir())):
@@ -75,6 +88,8 @@ def restore_store(
         temporary.mkdir(parents=True)
         try:
             info = _Restoring(temporary / _LOG, on_progress).run(backups)
+            if listed:
+                info = apply_erasures(temporary / _LOG, listed, _OPTIONS)
             sync_directory(temporary)
             # An empty directory is replaced; one that got something meanwhile is not.
             temporary.rename(target)
@@ -102,6 +117,7 @@ class _Restoring:
         self._tree = Frontier()
         self._size = 0
         self._last_id = -1
+        self._erased = False
 
     def run(self, backups: Sequence[str | os.PathLike[str]]) -> StoreInfo:
         """Restore all files, in their order."""
@@ -164,8 +180,42 @@ class _Restoring:
         self._head, self._tree = applied.head, applied.tree
         self._size += len(commit.events)
         self._last_id = event_value(commit.events[-1])
+        for event in commit.events:
+            if _RECORD in event:
+                self._erase(storage, event)
+
+    def _erase(self, storage: Storage, record: bytes) -> None:
+        """Erase what an event says was erased; a backup of before has it still."""
+        places = []
+        for text in erased_ids(decode_event(record)):
+            event = self._found(storage, parse_id(text))
+            if event is not None and not is_erased(event):
+                places.append(position_of(event))
+        if places:
+            (self._head,), commits = erase_in_memory((self._head,), places)
+            storage.append(Batch((), None, (), erasure=Erasure(event_value(record), places, commits)))
+            self._erased = True
+
+    def _found(self, storage: Storage, event_id: int) -> bytes | None:
+        if event_id < self._head.first_id:
+            return storage.get(event_id)
+        events = self._head.events
+        at = bisect_left(events, event_id, key=event_value)
+        return events[at] if at < len(events) and event_value(events[at]) == event_id else None
+
+    def _purge(self) -> None:
+        """Get what was erased out of the new store's files: by compacting them, and opening them anew."""
+        storage = self._storage
+        if storage is None or not self._erased:
+            return
+        keys = storage.purge()
+        storage.close()
+        self._storage = storage = open_store(self._log_path, _OPTIONS)
+        storage.load()
+        storage.append(Batch((), None, (), purged=keys))
 
     def _finish(self) -> StoreInfo:
+        self._purge()
         storage = self._storage
         if storage is None:
             raise AssertionError("nothing was restored")

@@ -37,7 +37,7 @@ from audit.log.topics import TopicPage, list_topics
 from audit.log.wakeups import Wakeups
 from audit.metrics.plan import Plan, plan_of
 from audit.metrics.query import MetricQuery
-from audit.model.errors import StoreForked
+from audit.model.errors import OutcomeUnknown, StoreForked
 from audit.model.event import Actor, Erased, NewEvent, Receipt
 from audit.model.ids import EventId, format_id
 from audit.model.span import Bound, to_span
@@ -140,12 +140,12 @@ class LogCore:
         self.recordings = Recordings(self.put, clock, scrub)
         self.observers = Observers(self.tail, self.threads)
         self.copies: WeakSet[Copies] = WeakSet()
-        """What others keep of events; emptied when some are erased."""
-        self._purger = Purger(self.handle, self.put)
+        """What is kept of events in memory; emptied when some are erased."""
+        self.copies.add(self.live_metrics)
+        self._purger = Purger(self.handle, self.put, self.registered.forget, pending=self.sequencer.unpurged)
         self._owner = os.getpid()
         self.sequencer.start()
-        if self.sequencer.unpurged:
-            self._purger.start()
+        self._purger.start()
         self.registered.start()
 
     def record_rotation(self, statement: str) -> Receipt:
@@ -188,7 +188,13 @@ class LogCore:
     ) -> Erased:
         """Erase the payloads of some events; see `Audit.erase`. Blocks, until no file holds them any more."""
         call = erasing_call(ids, reason, actor, occurred_at)
-        receipts = self.put(call, wait=True).result()
+        try:
+            receipts = self.put(call, wait=True).result()
+        except OutcomeUnknown:
+            self._purger.pending = True
+            raise
+        if receipts:
+            self._purger.pending = True
         self._purger.purge()
         self._forget()
         places = call.errand.places if isinstance(call.errand, Erasing) else []

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from audit.codec.commits import Commit
 from audit.codec.cursors import Position
@@ -20,9 +20,13 @@ from audit.log.prepare import Errand, PreparedCall, prepare_call
 from audit.model.errors import InvalidParameter, NotFound, TooLarge
 from audit.model.event import MAX_ERASED, MAX_REASON_BYTES, Actor, NewEvent
 from audit.model.ids import format_id, parse_id
+from audit.model.topic import INTERNAL_ROOT
 from audit.storage.gather import position_of
 
 __all__ = ["ErasedMemory", "Erasing", "Purging", "check_erasing", "erase_in_memory", "erasing_call", "purging_call"]
+
+_KEPT: Final = frozenset({ERASED_TOPIC, (INTERNAL_ROOT, "key")})
+"""Topics of events without which nobody could tell what was erased, or which keys the log was signed with."""
 
 
 class Erasing(Errand):
@@ -59,7 +63,7 @@ class Erasing(Errand):
 
         Raises:
             NotFound: there is no event with one of the ids; nothing is erased.
-            InvalidParameter: one of the events records an erasure.
+            InvalidParameter: one of the events is needed to tell an erasure from tampering.
         """
         self.places = []
         for number, value in enumerate(self._ids):
@@ -68,8 +72,8 @@ class Erasing(Errand):
                 raise NotFound(f"ids[{number}]: no event has the id {format_id(value)}")
             if is_erased(event):
                 continue
-            if ERASED_TOPIC in decode_event(event).topics:
-                raise InvalidParameter(f"ids[{number}]", "records an erasure, which can't be erased")
+            if not _KEPT.isdisjoint(decode_event(event).topics):
+                raise InvalidParameter(f"ids[{number}]", "records an erasure or a new key, and can't be erased")
             self.places.append(position_of(event))
         self.places.sort(key=lambda place: place.index)
         if not self.places:

@@ -101,6 +101,11 @@ class LiveState:
             self._panes = panes
             return self._answer(panes, seen)
 
+    def forget(self) -> None:
+        """Compute the next answer from the log: what was counted may have been erased."""
+        with self._lock:
+            self._panes = self._known = None
+
     @staticmethod
     def _is_fresh(known: Known, seen: Seen) -> bool:
         now = seen.moment.end_ms
@@ -139,6 +144,11 @@ class LiveMetrics:
 
     def __len__(self) -> int:
         return len(self._states)
+
+    def clear(self) -> None:
+        """Have every answer computed anew; called when events were erased."""
+        for state in list(self._states.values()):
+            state.forget()
 
     def follow(self, plan: Plan, every: object, cursor: object) -> Follower:
         """Return a follower of a query.

@@ -25,10 +25,27 @@ _log = logging.getLogger("audit")
 class Purger:
     """Purges one log's files, one at a time."""
 
-    def __init__(self, handle: Handle, put: Callable[..., Future[Receipts]]) -> None:
-        """Take the storage, and how to give the writer a call."""
+    def __init__(
+        self,
+        handle: Handle,
+        put: Callable[..., Future[Receipts]],
+        derive: Callable[[], None],
+        *,
+        pending: bool,
+    ) -> None:
+        """Take what it needs.
+
+        Args:
+            handle: The storage.
+            put: Gives the writer a call.
+            derive: Has whatever is kept of events' contents made anew, without what was erased; blocks.
+            pending: Whether files may hold what was erased before the store was opened.
+        """
         self._handle = handle
         self._put = put
+        self._derive = derive
+        self.pending = pending
+        """Whether files may hold what was erased."""
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
 
@@ -41,17 +58,23 @@ class Purger:
         """
         try:
             with self._lock:
+                if not self.pending:
+                    return
+                self._derive()
                 keys = self._handle.read(lambda storage: storage.purge())
                 if keys:
                     call: PreparedCall = purging_call(keys)
                     self._put(call, wait=True).result()
+                self.pending = False
         except AuditError as error:
             raise OutcomeUnknown(
                 f"erased, but files may still hold the bytes; erase again to be sure: {error}"
             ) from error
 
     def start(self) -> None:
-        """Purge in a thread of its own: the process before ended between an erasure and that."""
+        """Purge in a thread of its own, if the process before ended between an erasure and that."""
+        if not self.pending:
+            return
         self._thread = threading.Thread(target=self._run, name="audit-purge", daemon=True)
         self._thread.start()
 

@@ -146,6 +146,15 @@ class Registered:
         self.start()
         return future
 
+    def forget(self) -> None:
+        """Fold all events anew for every metric, as some were erased, and wait until nothing else is kept. Blocks.
+
+        Raises:
+            StoreClosed: the log is closed before that is done.
+        """
+        for future in [self.rebuild(one.metric.name) for one in self.registrations()]:
+            future.result()
+
     def caught_up(self) -> Future[None]:
         """Return a future that is done when the panes of all metrics go as far as the log does now."""
         all_done: Future[None] = Future()

@@ -20,6 +20,7 @@ from audit.codec.keys import (
     COMMIT,
     ERASURE,
     ID_BYTES,
+    METRIC,
     POSTING,
     RECEIPT,
     SEGMENT,
@@ -185,5 +186,6 @@ def purge_ranges(segments: Sequence[bytes]) -> list[tuple[bytes, bytes]]:
         (RECEIPT, RECEIPT + every),
         (SEGMENT_RECEIPTS, SEGMENT_RECEIPTS + every),
         (POSTING, POSTING + TOPIC),
+        (METRIC[:1], METRIC[:1] + b"\xff"),
     ]
     return [*chunks, *kinds]

@@ -55,12 +55,16 @@ def restore(
     ],
     data: DataDir = None,
     chosen: FormatOption = None,
+    erasures: Annotated[
+        Path | None,
+        typer.Option("--erasures", metavar="FILE", help="Erase again what these events under audit/erased name."),
+    ] = None,
     _url: NoUrl = None,
 ) -> None:
     """Create the store that was backed up, with the same ids: whatever asks it gets the same answers."""
     path = located(data)
     with progress("restoring", None) as advance, _as_options():
-        info = restore_store(path, files, advance)
+        info = restore_store(path, files, advance, erasures=erasures)
     print_record(chosen or default_format(), {**info._asdict(), "path": str(path)})
 
 
@@ -115,5 +119,12 @@ def _as_options() -> Iterator[None]:
     try:
         yield
     except InvalidParameter as error:
-        names = {"since": "--since", "since_id": "--since", "since_hash": "--since", "backups": "FILE", "url": "--url"}
+        names = {
+            "since": "--since",
+            "since_id": "--since",
+            "since_hash": "--since",
+            "backups": "FILE",
+            "url": "--url",
+            "erasures": "--erasures",
+        }
         raise type(error)(names.get(error.parameter, error.parameter), error.problem) from error
