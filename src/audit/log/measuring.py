@@ -138,8 +138,7 @@ class Measuring:
             counts = count_topic(self._handle, plan.query.topics[0], covered, seen.snapshot) if covered.ranges else {}
             if counts is None:
                 continue
-            for start_ms, count in counts.items():
-                panes.add_count(start_ms, count)
+            panes.add_counts(counts)
             self.fold(plan, panes, _ids(low, min(covered.low_ms, high)), seen.snapshot)
             self.fold(plan, panes, _ids(max(low, covered.high_ms), high), seen.snapshot)
             return seen

@@ -23,6 +23,7 @@ __all__ = ["MAX_ROWS", "Answer", "answer_of", "instant_of"]
 MAX_ROWS: Final = 100_000
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _NEVER: Final = 1 << 62
+_NOTHING: Final[dict[GroupKey, Pane]] = {}
 
 
 class Answer(NamedTuple):
@@ -111,16 +112,21 @@ class _Adding(_Making):
     """Measures of what lies in a window."""
 
     def windows(self, slot: Slot) -> list[Window]:
+        plan = self.plan
+        if plan.group_by is None and self.size == plan.window_ms and self.size:
+            # The usual case, and that of the most windows: one pane each.
+            pane = self.panes.get(slot.pane, _NOTHING).get(None)
+            return [self._window(slot, None, [] if pane is None else [pane])]
         found: dict[GroupKey, list[Pane]] = {}
         for key in self.inside(slot):
             for group, pane in self.panes.get(key, {}).items():
                 found.setdefault(group, []).append(pane)
-        if self.plan.group_by is None:
+        if plan.group_by is None:
             return [self._window(slot, None, found.get(None, []))]
         return [self._window(slot, group, found[group]) for group in sorted(found, key=rank_of)]
 
     def _window(self, slot: Slot, group: GroupKey, panes: list[Pane]) -> Window:
-        count = sum([pane.count for pane in panes])
+        count = panes[0].count if len(panes) == 1 else sum([pane.count for pane in panes])
         late = 0
         if self.plan.occurred:
             late = sum([n for pane in panes for came, n in pane.late.items() if came >= slot.end])

@@ -7,7 +7,7 @@ is counted by when it came, at the grain of the panes, which is all that a windo
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, cast
 
 import msgspec
@@ -118,8 +118,6 @@ class Panes:
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
         self.by_start: dict[int, dict[GroupKey, Pane]] = {}
-        self.dirty: set[int] = set()
-        """Panes changed since whoever looks after them has cleared this."""
         self._groups: set[GroupKey] = set()
         self.first_ms: int | None = None
         """The earliest time of an event in them, where `occurred_at` places events."""
@@ -190,11 +188,15 @@ class Panes:
                 for came in self._late(key, [recorded[position] for position in chosen]):
                     pane.late[came] = pane.late.get(came, 0) + 1
 
-    def add_count(self, start_ms: int, count: int) -> None:
-        """Take in events that somebody else has counted."""
-        key = self._keys([start_ms])[0]
-        if key is not None:
-            self._pane(key, None).count += count
+    def add_counts(self, counts: Mapping[int, int]) -> None:
+        """Take in events that somebody else has counted, by the start of a time that lies in one pane."""
+        summed: dict[int, int] = {}
+        for key, count in zip(self._keys(list(counts)), counts.values(), strict=True):
+            if key is not None:
+                summed[key] = summed.get(key, 0) + count
+        for key, count in summed.items():
+            groups = self.by_start.setdefault(key, {})
+            groups[None] = Pane(None, count + (groups[None].count if groups else 0))
 
     def take(self, start_ms: int, group: GroupKey, pane: Pane) -> None:
         """Take in a pane of the same plan that was kept somewhere."""
@@ -283,7 +285,6 @@ class Panes:
                 yield high if high is not None and floor < high <= came else max(floor, end)
 
     def _pane(self, key: int, group: GroupKey) -> Pane:
-        self.dirty.add(key)
         groups = self.by_start.setdefault(key, {})
         pane = groups.get(group)
         if pane is None:
