@@ -19,7 +19,7 @@ import uvloop
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from audit import Audit
-from tests.bench import appends, machine, metrics, reads, sockets
+from tests.bench import appends, machine, metrics, proofs, reads, sockets
 from tests.bench.workload import DENSE, SPARSE
 
 RUNS = 5
@@ -31,7 +31,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Benchmarks of the embedded log on this machine.")
     parser.add_argument("--events", type=int, default=1_000_000, help="events of the store that is read")
     parser.add_argument("--memory", type=Path, help=argparse.SUPPRESS)
-    parser.add_argument("--only", choices=["appends", "metrics", "reads", "sockets"], help="just these rows")
+    parser.add_argument("--only", choices=["appends", "metrics", "proofs", "reads", "sockets"], help="just these rows")
     parser.add_argument("--json", type=Path, help="also write the rows to this file")
     options = parser.parse_args()
     if options.memory is not None:
@@ -62,6 +62,8 @@ def main() -> None:
         print(f"\nstore of {options.events:,} events: {size / options.events:.0f} bytes on disk an event")
         if only in {None, "reads"}:
             bench_reads(row, store)
+        if only in {None, "proofs"}:
+            bench_proofs(row, store)
         if only in {None, "sockets"}:
             bench_sockets(row, Path(directory), store)
         if only is not None:
@@ -142,6 +144,16 @@ def bench_reads(row: Callable[[str, str, Callable[[int], float]], None], store: 
                 row(title, "pages/s", lambda n, log=log, q=query: reads.random_pages(log, 1.5, n, **q))  # type: ignore[misc]
             title = "replay of the topic with 50 %, pages of 1,000"
             row(title, "events/s", lambda _, log=log: reads.replay(log, topic=DENSE))  # type: ignore[misc]
+
+
+def bench_proofs(row: Callable[[str, str, Callable[[int], float]], None], store: Path) -> None:
+    """Proofs, with no caches."""
+    print("\nproofs, the store's own caches off")
+    row("opening the store, its tree compared with its checkpoint", "ms", lambda _: proofs.opening(store))
+    with proofs.open_signed(store) as log:
+        for title, measure in (("inclusion", proofs.inclusion), ("consistency", proofs.consistency)):
+            row(f"{title}: making one", "µs", lambda n, m=measure: m(log, n)[0])  # type: ignore[misc]
+            row(f"{title}: checking one", "µs", lambda n, m=measure: m(log, n)[1])  # type: ignore[misc]
 
 
 def bench_sockets(row: Callable[[str, str, Callable[[int], float]], None], directory: Path, store: Path) -> None:

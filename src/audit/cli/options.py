@@ -10,6 +10,8 @@ from typing import Annotated, Final, TypeVar
 
 import typer
 
+from audit.app.keyfiles import load_signing_key
+from audit.log.signing import Signing
 from audit.model.errors import InvalidParameter
 from audit.model.query import Filter
 from audit.model.span import parse_bound
@@ -19,13 +21,16 @@ __all__ = [
     "AcceptClock",
     "Action",
     "Actor",
+    "CheckpointFile",
     "Cursor",
     "DataDir",
     "Format",
     "FormatOption",
     "Inclusive",
+    "Keys",
     "NoUrl",
     "Order",
+    "Origin",
     "Outcome",
     "RequestId",
     "Seek",
@@ -37,6 +42,7 @@ __all__ = [
     "bound_of",
     "filter_of",
     "located",
+    "signing_of",
     "topics_of",
 ]
 
@@ -125,6 +131,25 @@ Outcome = Annotated[
 ]
 Target = Annotated[str | None, typer.Option("--target", metavar="ID", help="Only events with this target.")]
 RequestId = Annotated[str | None, typer.Option("--request-id", metavar="ID", help="Only events of this request.")]
+Keys = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--key", metavar="FILE", envvar="AUDIT_KEY", help="Private key to sign checkpoints with (audit key new)."
+    ),
+]
+Origin = Annotated[
+    str | None,
+    typer.Option("--origin", metavar="NAME", envvar="AUDIT_ORIGIN", help="The log's name, if not that of its key."),
+]
+CheckpointFile = Annotated[
+    str | None,
+    typer.Option(
+        "--checkpoint-file",
+        metavar="FILE",
+        envvar="AUDIT_CHECKPOINT_FILE",
+        help="Keep the newest checkpoint there, outside the store, and refuse a store that is not what it says.",
+    ),
+]
 AcceptClock = Annotated[
     bool,
     typer.Option("--accept-clock", help="Append although the clock jumped, or lies behind the newest event."),
@@ -152,6 +177,21 @@ def located(data: Path | None) -> Path:
     if data is None:
         raise InvalidParameter("--data", "say which directory holds the store, or set AUDIT_DATA")
     return data
+
+
+def signing_of(
+    keys: Sequence[str], origin: str | None, checkpoint_file: str | None, parameter: str = "--key"
+) -> Signing:
+    """Return how a log signs, by the options given.
+
+    Raises:
+        InvalidParameter: a file holds no private key, or others may read it.
+    """
+    return Signing(
+        keys=tuple(load_signing_key(Path(file), parameter) for file in keys),
+        origin=origin,
+        checkpoint_file=None if checkpoint_file is None else Path(checkpoint_file),
+    )
 
 
 def topics_of(texts: Sequence[str] | None) -> list[Topic] | None:

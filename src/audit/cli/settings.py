@@ -77,6 +77,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         listen: `HOST:PORT`, `[IPV6]:PORT` or `unix:PATH`, each.
         tls_cert: File with the certificate chain, in PEM.
         tls_key: File with its private key.
+        key: Files with the private keys that sign checkpoints; two while one takes the other's place.
+        origin: The log's name in checkpoints, if not that of the key.
+        checkpoint_file: Where the newest checkpoint is kept outside the store.
         allow_origin: Origins of web pages that may connect, beside the server's own.
         auth: `tokens`: everybody must say who they are; `off`: nobody has to, on this machine alone. Absent: `off`
             where only this machine can reach the server and nobody is known to it.
@@ -98,6 +101,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     listen: list[str] = msgspec.field(default_factory=lambda: ["127.0.0.1:8440"])
     tls_cert: str | None = None
     tls_key: str | None = None
+    key: list[str] = []
+    origin: str | None = None
+    checkpoint_file: str | None = None
     allow_origin: list[str] = []
     auth: Auth | None = None
     tls_client_ca: str | None = None

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from audit.app import Audit
 from audit.cli.credentials import token
 from audit.cli.options import located
 from audit.cli.terminal import complain
+from audit.log.signing import Signing
 from audit.log.sync import SyncAudit
 from audit.model.errors import InvalidParameter, Unavailable
 
@@ -38,11 +39,14 @@ class Verify(NamedTuple):
     trusted: str | None
 
 
+_UNSIGNED: Final = Signing()
+
+
 class Unreachable(Unavailable):
     """There is no server at the URL given, or none that answers."""
 
 
-def open_log(data: Path | None, url: str | None, *, accept_clock: bool = False) -> AnyLog:
+def open_log(data: Path | None, url: str | None, *, accept_clock: bool = False, signing: Signing = _UNSIGNED) -> AnyLog:
     """Open the log in `data` or at `url`, which must be there; the caller closes it.
 
     Raises:
@@ -52,7 +56,9 @@ def open_log(data: Path | None, url: str | None, *, accept_clock: bool = False) 
         AuditError: it is no audit server, or does not let this client in.
     """
     if url is None:
-        return Audit.open_sync(located(data), accept_clock=accept_clock)
+        return Audit.open_sync(located(data), accept_clock=accept_clock, signing=signing)
+    if signing != _UNSIGNED:
+        raise InvalidParameter("--key", "is for whoever runs the server, as --checkpoint-file is: give it there")
     if accept_clock:
         raise InvalidParameter("--accept-clock", "is for whoever runs the server: give it there")
     return connect_to(url)

@@ -15,11 +15,12 @@ import typer
 from audit.app import Audit
 from audit.cli.credentials import TOKEN_VARIABLE
 from audit.cli.guarding import access_of
-from audit.cli.options import AcceptClock, DataDir, NoUrl, located
+from audit.cli.options import AcceptClock, CheckpointFile, DataDir, Keys, NoUrl, Origin, located, signing_of
 from audit.cli.scrubbing import scrub_of
 from audit.cli.settings import Settings, merge, stray_variables
 from audit.cli.terminal import flush, write
 from audit.log.scrub import Scrub
+from audit.log.signing import Signing
 from audit.metrics.builtin import EVENTS
 from audit.model.errors import InvalidParameter, Unavailable
 
@@ -64,6 +65,9 @@ def serve(  # noqa: PLR0917 - each is an option
         str | None,
         typer.Option("--tls-key", metavar="FILE", envvar="AUDIT_TLS_KEY", help="Its key, if that file has none."),
     ] = None,
+    key: Keys = None,
+    origin: Origin = None,
+    checkpoint_file: CheckpointFile = None,
     allow_origin: Annotated[
         list[str] | None,
         typer.Option(
@@ -116,6 +120,9 @@ def serve(  # noqa: PLR0917 - each is an option
         "listen": listen,
         "tls_cert": tls_cert,
         "tls_key": tls_key,
+        "key": key,
+        "origin": origin,
+        "checkpoint_file": checkpoint_file,
         "allow_origin": allow_origin,
         "auth": auth,
         "tls_client_ca": tls_client_ca,
@@ -173,6 +180,9 @@ def _start(settings: Settings, named: Mapping[str, str], stray: Iterable[str]) -
     open_to_all = all(is_loopback(host) for host in hosts)
     access = access_of(settings, named, local=open_to_all)
     scrub = scrub_of(settings.scrub, named["scrub"])
+    signing = signing_of(settings.key, settings.origin, settings.checkpoint_file, named["key"])
+    if not signing.keys:
+        _log.warning("no key signs this log's checkpoints (--key): who can write its files can rewrite its history")
     if not open_to_all and not settings.tls_cert:
         _log.warning("other machines may reach this server, and everything passes in clear text (--tls-cert)")
     options = ServeOptions(
@@ -182,10 +192,12 @@ def _start(settings: Settings, named: Mapping[str, str], stray: Iterable[str]) -
         tls_client_ca=settings.tls_client_ca,
     )
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        runner.run(_serve(settings, options, access, scrub))
+        runner.run(_serve(settings, options, access, scrub, signing))
 
 
-async def _serve(settings: Settings, options: ServeOptions, access: Access | None, scrub: Scrub) -> None:
+async def _serve(
+    settings: Settings, options: ServeOptions, access: Access | None, scrub: Scrub, signing: Signing
+) -> None:
     """Serve until a signal comes, then end in order; a second one ends the process at once."""
     loop = asyncio.get_running_loop()
     told = asyncio.Event()
@@ -200,7 +212,13 @@ async def _serve(settings: Settings, options: ServeOptions, access: Access | Non
 
     for one in _SIGNALS:
         loop.add_signal_handler(one, stop, one)
-    opening = Audit.open(settings.data or "", create=settings.create, accept_clock=settings.accept_clock, scrub=scrub)
+    opening = Audit.open(
+        settings.data or "",
+        create=settings.create,
+        accept_clock=settings.accept_clock,
+        signing=signing,
+        scrub=scrub,
+    )
     async with opening as log:
         for metric in (EVENTS, *settings.metrics):
             log.metrics.register(metric)
