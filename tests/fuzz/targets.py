@@ -21,9 +21,25 @@ from audit.codec.cursors import decode_cursor, decode_name_cursor, encode_cursor
 from audit.codec.events import decode_event
 from audit.codec.keys import COMMIT, SEGMENT, describe, key_of_chunk, key_of_topic
 from audit.codec.segments import chunk_blocks, decode_block, decode_directory
-from audit.model.errors import AuditError, CursorInvalid, InvalidParameter, ProtocolViolation, StoreCorrupt, StoreFormat
+from audit.model.errors import (
+    AuditError,
+    CursorInvalid,
+    InvalidParameter,
+    ProofInvalid,
+    ProtocolViolation,
+    StoreCorrupt,
+    StoreFormat,
+)
 from audit.model.ids import format_id, parse_id
 from audit.model.query import to_query
+from audit.proof.checkpoints import Checkpoint, read_checkpoint, sign_checkpoint
+from audit.proof.exports import encode_head, verify_export
+from audit.proof.files import encode_proof, parse_proof
+from audit.proof.hashing import EMPTY_ROOT
+from audit.proof.keys import SigningKey, VerifierKey
+from audit.proof.leaves import leaf_hash
+from audit.proof.notes import parse_note
+from audit.proof.tiles import decode_bundle, encode_bundle, parse_tile_path
 from audit.protocol.client import ClientSession
 from audit.protocol.limits import Limits
 from audit.protocol.messages import InfoParams
@@ -45,6 +61,7 @@ ID: Final = bytes.fromhex("0194200000000000000000000000002a")
 COUNT_KEY: Final = key_of_topic(("a", "b"))
 RECEIPT_KEY: Final = receipt_key(b"d" * 16)
 CHUNK_KEY: Final = key_of_chunk(ID, 0)
+KEY: Final = SigningKey.new("example.com/log", bytes(32))
 DIGEST: Final = query_digest(STORE_ID, to_query(), "asc")
 
 
@@ -92,6 +109,15 @@ def _text(decode: Callable[[Any], Any]) -> Callable[[bytes], Any]:
     return lambda data: decode(data.decode("utf-8", "surrogateescape"))
 
 
+def _verify_export(data: bytes) -> None:
+    lines = data.splitlines(keepends=True)
+    with contextlib.suppress(ProofInvalid):
+        verify_export(lines, [KEY.verifier], KEY.name)
+    # What comes after a head that holds.
+    head = encode_head(sign_checkpoint(Checkpoint(KEY.name, 0, EMPTY_ROOT), KEY))
+    verify_export([head, *lines], [KEY.verifier], KEY.name)
+
+
 TARGETS: Final[dict[str, Target]] = {
     "a record": Target(lambda data: open_record(COUNT_KEY, data), (StoreCorrupt,)),
     "a commit": Target(lambda data: decode_commit(COMMIT + ID, data), (StoreCorrupt,)),
@@ -133,6 +159,14 @@ TARGETS: Final[dict[str, Target]] = {
     "an id": Target(_text(parse_id), (InvalidParameter,), lambda value: parse_id(format_id(value))),
     "a frame for a server": Target(_as_server, ()),
     "a frame for a client": Target(_as_client, (ProtocolViolation, AuditError)),
+    "a leaf": Target(leaf_hash, (ProofInvalid,)),
+    "a bundle": Target(decode_bundle, (ProofInvalid,), lambda entries: decode_bundle(encode_bundle(entries))),
+    "a tile's path": Target(_text(parse_tile_path), (ProofInvalid,), lambda name: parse_tile_path(name.path)),
+    "a note": Target(_text(parse_note), (ProofInvalid,), lambda note: parse_note(note.encoded)),
+    "a checkpoint": Target(_text(read_checkpoint), (ProofInvalid,)),
+    "a public key": Target(_text(VerifierKey.parse), (ProofInvalid,), lambda key: VerifierKey.parse(key.text)),
+    "a proof": Target(_text(parse_proof), (ProofInvalid,), lambda proof: parse_proof(encode_proof(proof))),
+    "an export": Target(_verify_export, (ProofInvalid,)),
 }
 
 

@@ -12,12 +12,18 @@ from audit import NewEvent, StoreCorrupt
 from audit.codec.checksum import open_record
 from audit.codec.commits import commit_key, decode_commit, encode_commit
 from audit.codec.cursors import START, encode_cursor, encode_name_cursor
+from audit.codec.events import erase_event
 from audit.codec.keys import key_of_topic
 from audit.codec.segments import Segment, decode_directory, encode_chunks, encode_directory
+from audit.proof.checkpoints import Checkpoint, sign_checkpoint
+from audit.proof.exports import encode_end, encode_head, encode_run
+from audit.proof.files import EventProof, encode_proof
+from audit.proof.leaves import leaf_hash, log_entry
+from audit.proof.tiles import encode_bundle
 from audit.storage.port import KnownClaim
 from audit.storage.records import decode_count, decode_receipt, encode_count, encode_receipt, receipt_key
 from tests.fault.report import record, scaled
-from tests.fuzz.targets import DIGEST, ID, TARGETS, try_bytes
+from tests.fuzz.targets import DIGEST, ID, KEY, TARGETS, try_bytes
 from tests.stores import TINY
 from tests.strategies import new_events
 from tests.unit.codec.test_commits import CLAIMS, commit_of
@@ -34,6 +40,24 @@ def seeds() -> dict[str, list[bytes]]:
     return {name: [record for _, record, _ in records.values()] for name in TARGETS} | {
         "a cursor": [encode_cursor(DIGEST, START).encode()],
         "a name's cursor": [encode_name_cursor(DIGEST, "b").encode()],
+        **_proofs(),
+    }
+
+
+def _proofs() -> dict[str, list[bytes]]:
+    """Return what is signed, or proves something, of a log with one event."""
+    event = commit_of([NewEvent(topics=[("a", "b")], data=1)]).events[0]
+    leaf = leaf_hash(event)
+    note = sign_checkpoint(Checkpoint(KEY.name, 1, leaf), KEY)
+    return {
+        "a leaf": [event, erase_event(event)],
+        "a bundle": [encode_bundle([log_entry(event), b""])],
+        "a tile's path": [b"tile/0/x001/000.p/3", b"tile/entries/000"],
+        "a note": [note.encode()],
+        "a checkpoint": [note.encode()],
+        "a public key": [KEY.verifier.text.encode()],
+        "a proof": [encode_proof(EventProof(event, 0, [leaf], note)).encode()],
+        "an export": [encode_head(note) + encode_run([event], []) + encode_end(1)],
     }
 
 
