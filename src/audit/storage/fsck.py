@@ -24,6 +24,7 @@ from audit.codec.keys import (
     CHUNK,
     COMMIT,
     END,
+    ERASURE,
     EXPIRED,
     ID_BYTES,
     META,
@@ -47,9 +48,10 @@ from audit.model.errors import AuditError, StoreClosed, StoreCorrupt, Unavailabl
 from audit.model.ids import format_id
 from audit.model.topic import Topic
 from audit.storage.driver import error_text, plyvel
+from audit.storage.fsck_erased import ErasureCheck
 from audit.storage.fsck_tree import TreeCheck
 from audit.storage.port import KnownClaim
-from audit.storage.records import decode_count, decode_receipt, receipt_key
+from audit.storage.records import decode_count, decode_erasure, decode_receipt, receipt_key
 from audit.storage.rollups import add_minutes, minutes_of
 
 __all__ = ["Finding", "Report", "check_database"]
@@ -71,6 +73,7 @@ _KINDS: Final = frozenset(
         CHUNK,
         COMMIT,
         END,
+        ERASURE,
         META[:1],
         METRIC[:1],
         POSTING,
@@ -155,6 +158,8 @@ class _Check:
         self._chunks = 0
         self._unread: set[bytes] = set()
         self._tree = TreeCheck(database, self._note)
+        self._erasures = ErasureCheck(self._note)
+        self._unsealed: list[tuple[str, KnownClaim]] = []
 
     @contextmanager
     def _noting(self, record: str) -> Iterator[None]:
@@ -270,7 +275,9 @@ class _Check:
         if event_index(event) != index:
             self._note(name, f"says index {event_index(event)}, stands at {index}")
         split_event(event)
-        return event_terms(decode_event(event))
+        decoded = decode_event(event)
+        self._erasures.add(event, decoded, value, index)
+        return event_terms(decoded)
 
     def _claims(self, segment: bytes, events: list[bytes], directory: Directory) -> None:
         key = SEGMENT_RECEIPTS + segment
@@ -299,6 +306,8 @@ class _Check:
                     self._note(describe(key), f"starts at index {commit.first_index}, expected {self.next_index}")
                 for index, event in enumerate(commit.events, commit.first_index):
                     self._event(event, index)
+                for claim in commit.claims:
+                    self._unsealed.append((describe(key), _receipt(claim, commit.events, commit.first_index)))
                 self._hash(commit.first_index, commit.events)
                 self.next_index = commit.first_index + len(commit.events)
 
@@ -335,11 +344,20 @@ class _Check:
                 if record is None or decode_receipt(key, record) != receipt:
                     self._note(describe(key), "is not what its segment says")
         self._amount(RECEIPT, len(self._receipts), "receipts")
+        self._erased()
         self._amount(CHUNK, self._chunks, "chunks")
         if self._tree.size == self.next_index:
             self._amount(TILE, self._tree.tiles, "tiles")
             with self._noting(describe(TREE)):
                 self._tree.head()
+
+    def _erased(self) -> None:
+        named = [(describe(receipt_key(digest)), receipt) for digest, receipt in self._receipts.items()]
+        for name, receipt in named + self._unsealed:
+            self._erasures.claim(name, receipt.fingerprint, receipt.first_index, receipt.length)
+        for key, record in self._records(ERASURE):
+            with self._noting(describe(key)):
+                decode_erasure(key, record)
 
     def _rollups(self) -> None:
         records: dict[bytes, dict[int, int]] = {}
