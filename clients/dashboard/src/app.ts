@@ -1,29 +1,40 @@
 /** The page: one connection, and what the address says is to be seen. */
 
-import { connect, Forbidden, type News, type RemoteLog, Unauthorized } from "@audit/client";
+import { connect, type News, type RemoteLog } from "@audit/client";
 import { css, html, LitElement, nothing, type TemplateResult } from "lit";
 import "./events-view.js";
 import type { EventsView } from "./events-view.js";
 import { countText } from "./format.js";
 import { formatShown, parseShown, type Shown } from "./query.js";
+import "./sign-in.js";
+import { mustSignIn, signOut } from "./sign-in.js";
 import { shared } from "./theme.js";
 
 const RETRY_MS = 2_000;
 
 export class App extends LitElement {
-  static override properties = { shown: { state: true }, connected: { state: true }, problem: { state: true } };
+  static override properties = {
+    shown: { state: true },
+    connected: { state: true },
+    problem: { state: true },
+    signIn: { state: true },
+  };
   declare shown: Shown;
   declare connected: boolean;
   declare problem: string;
+  /** Whether nobody is let in before they have said who they are. */
+  declare signIn: boolean;
   #log: RemoteLog | undefined;
   #server = "";
   #size: number | undefined;
+  #auth: string | undefined;
 
   constructor() {
     super();
     this.shown = parseShown(location.search);
     this.connected = false;
     this.problem = "";
+    this.signIn = false;
     addEventListener("popstate", () => {
       this.shown = parseShown(location.search);
     });
@@ -31,24 +42,38 @@ export class App extends LitElement {
   }
 
   async #connect(): Promise<void> {
+    this.signIn = false;
     try {
       this.#log = await connect(new URL("./rpc", location.href), { onNews: (news) => this.#told(news) });
-      this.#size = (await this.#log.info()).store.size;
+      const { store, auth } = await this.#log.info();
+      this.#size = store.size;
+      this.#auth = auth;
       this.problem = "";
     } catch (error) {
-      this.problem = error instanceof Error ? error.message : String(error);
-      // Whoever may not be here does not get in by asking again.
-      if (!(error instanceof Unauthorized || error instanceof Forbidden))
-        setTimeout(() => void this.#connect(), RETRY_MS);
+      this.signIn = await mustSignIn().catch(() => false);
+      this.problem = this.signIn ? "" : error instanceof Error ? error.message : String(error);
+      if (!this.signIn) setTimeout(() => void this.#connect(), RETRY_MS);
     }
     this.requestUpdate();
+  }
+
+  async #leave(): Promise<void> {
+    await signOut();
+    location.reload();
   }
 
   #told(news: News): void {
     if (news.type === "connected") {
       this.connected = true;
       this.#server = news.server;
-    } else if (news.type === "disconnected") this.connected = false;
+    } else if (news.type === "disconnected") {
+      this.connected = false;
+      if (news.retryInMs === undefined && this.#log !== undefined) {
+        // It is over for good: a session ends.
+        this.#log = undefined;
+        void this.#connect();
+      }
+    }
     this.renderRoot.querySelector<EventsView>("audit-events-view")?.told(news);
   }
 
@@ -64,10 +89,15 @@ export class App extends LitElement {
     return html`<header>
         <h1>Audit log</h1>
         <span class="quiet">${this.#server}</span>
+        ${this.#auth === "required" && this.#log ? html`<button class="plain" @click=${this.#leave}>Sign out</button>` : nothing}
         ${this.#size === undefined ? nothing : html`<span class="quiet">${countText(this.#size)} events when opened</span>`}
       </header>
       ${this.problem ? html`<p role="alert">${this.problem}</p>` : nothing}
-      <audit-events-view
+      ${this.signIn ? html`<audit-sign-in @signed-in=${this.#connect}></audit-sign-in>` : this.#events()}`;
+  }
+
+  #events(): TemplateResult {
+    return html`<audit-events-view
         .log=${this.#log}
         .shown=${this.shown}
         ?connected=${this.connected}

@@ -153,6 +153,7 @@ export class EventList extends LitElement {
 
   #nothing(): string {
     if (this.reader === undefined || this.reader.loading) return "Loading…";
+    if (this.reader.forbidden) return "You may not read all of this. The topics that you may read are listed.";
     return this.reader.problem ?? "No event matches.";
   }
 

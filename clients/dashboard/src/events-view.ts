@@ -137,6 +137,7 @@ export class EventsView extends LitElement {
   #state(): [string, string] {
     if (!this.connected) return ["reconnecting", "Reconnecting…"];
     const { mode, window } = this.#reader ?? { mode: "off", window: { hasNewer: false } };
+    if (this.#reader?.forbidden) return ["off", "Not allowed"];
     if (mode === "live") return ["live", "Live, caught up"];
     if (mode === "behind") return ["behind", "Behind, catching up"];
     if (mode === "paused") return ["paused", "Paused"];
@@ -194,7 +195,7 @@ export class EventsView extends LitElement {
             )}
           </span>
         </div>
-        ${reader?.problem ? html`<p class="problem" role="alert">${reader.problem} <button @click=${() => this.#start(undefined)}>Try again</button></p>` : nothing}
+        ${reader?.problem && !reader.forbidden ? html`<p class="problem" role="alert">${reader.problem} <button @click=${() => this.#start(undefined)}>Try again</button></p>` : nothing}
         <audit-event-list
           .reader=${reader}
           .chosen=${shown.event}

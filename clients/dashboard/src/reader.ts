@@ -5,7 +5,15 @@
  */
 
 import type { Batch } from "@audit/client";
-import { AuditError, CursorExpired, CursorInvalid, type Event, type RemoteLog, type Subscription } from "@audit/client";
+import {
+  AuditError,
+  CursorExpired,
+  CursorInvalid,
+  type Event,
+  Forbidden,
+  type RemoteLog,
+  type Subscription,
+} from "@audit/client";
 import { askedOf, type Shown } from "./query.js";
 import { EventWindow } from "./window.js";
 
@@ -24,6 +32,8 @@ export class Reader {
   mode: Mode = "off";
   loading = false;
   problem: string | undefined;
+  /** Whether who is asking may not read this: nothing is broken. */
+  forbidden = false;
   /** Rows by which what is looked at has moved, since the list last looked: put in above, or taken away there. */
   shiftedRows = 0;
   /** Whether the reader of the list looks at its top: only then may events below be dropped. */
@@ -181,6 +191,7 @@ export class Reader {
       await work();
       this.problem = undefined;
     } catch (error) {
+      this.forbidden = error instanceof Forbidden;
       if (!this.#control.signal.aborted) this.problem = error instanceof Error ? error.message : String(error);
     }
     this.loading = false;
