@@ -72,7 +72,7 @@ bench-peers: $(STAMP) ## Run the same work through other stores and ours (ARGS="
 	sh tests/bench/peers/install.sh $(BIN)/python
 	$(BIN)/python -m tests.bench.peers.run $(ARGS)
 
-demo: $(STAMP) ## Walk through the command line on a store of its own
+demo: $(STAMP) dashboard ## Walk through the command line on a store of its own
 	PATH="$(CURDIR)/$(BIN):$$PATH" sh docs/demo.sh
 
 proto: $(STAMP) ## Write what is made of the wire's messages anew: schemas, AsyncAPI document, TypeScript types

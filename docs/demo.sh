@@ -123,3 +123,15 @@ if command -v curl >/dev/null; then
     curl -sS "$http/v1/events?topic=node&order=desc&limit=1"
     echo
 fi
+
+echo
+if [ -f src/audit/server/pages/index.html ]; then
+    echo "The same for people, in a browser: $http/?topic=aws&outcome=denied"
+    # A terminal has somebody in front of it who may want to look.
+    if [ -t 0 ] && [ -t 1 ]; then
+        printf 'Press Enter to end. '
+        read -r _ || true
+    fi
+else
+    echo 'The pages for a browser are not built: make dashboard, which needs Node 20.'
+fi

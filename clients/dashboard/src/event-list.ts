@@ -194,6 +194,7 @@ export class EventList extends LitElement {
         min-height: 0;
         min-width: 0;
         flex: 1;
+        container-type: inline-size;
       }
       .head,
       .row {
@@ -268,6 +269,16 @@ export class EventList extends LitElement {
         padding: 48px 14px;
         text-align: center;
         color: var(--quiet);
+      }
+      @container (max-width: 800px) {
+        .head,
+        .row {
+          grid-template-columns: 182px minmax(0, 1.5fr) 66px minmax(0, 1fr) minmax(0, 1.2fr);
+        }
+        .head > :nth-child(5),
+        .row .target {
+          display: none;
+        }
       }
       @media (max-width: 800px) {
         .head {

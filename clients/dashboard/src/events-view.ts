@@ -237,6 +237,11 @@ export class EventsView extends LitElement {
         padding: 12px;
         border-right: 1px solid var(--line);
       }
+      audit-topic-tree {
+        display: block;
+        max-height: 45vh;
+        overflow-y: auto;
+      }
       hr {
         border: 0;
         border-top: 1px solid var(--line);

@@ -4,7 +4,6 @@
  * Owns one subscription at most. Invariant: what the tail brings joins the newest event without a gap, or a bar says so.
  */
 
-import type { Batch } from "@audit/client";
 import {
   AuditError,
   CursorExpired,
@@ -12,7 +11,7 @@ import {
   type Event,
   Forbidden,
   type RemoteLog,
-  type Subscription,
+  type Tail,
 } from "@audit/client";
 import { askedOf, type Shown } from "./query.js";
 import { EventWindow } from "./window.js";
@@ -39,7 +38,7 @@ export class Reader {
   /** Whether the reader of the list looks at its top: only then may events below be dropped. */
   atTop = true;
   readonly #control = new AbortController();
-  #tail: Subscription<Batch> | undefined;
+  #tail: Tail | undefined;
   #pending: Event[] = [];
   #timer: ReturnType<typeof setTimeout> | undefined;
 
@@ -125,7 +124,7 @@ export class Reader {
     return { signal: this.#control.signal };
   }
 
-  async #read(tail: Subscription<Batch>): Promise<void> {
+  async #read(tail: Tail): Promise<void> {
     try {
       while (!this.#isPaused) {
         const { value: batch } = await tail.next();

@@ -17,14 +17,13 @@ import {
   OutcomeUnknown,
   Unavailable,
 } from "./errors.js";
-import type { Feed, FeedParams } from "./feed.js";
 import { Link, Lost, type Note, type Outcome } from "./link.js";
 import type { News, Options } from "./options.js";
 import { openSocket } from "./socket.js";
+import type { Source } from "./source.js";
 import type { InfoResult, SubscribeResult, WireError } from "./wire.js";
 
-// biome-ignore lint/suspicious/noExplicitAny: a feed's own types matter to who reads it, and to nobody here
-type AnyFeed = Feed<FeedParams & Record<string, any>, any>;
+type AnyFeed = Source<unknown>;
 
 /** Where a feed is subscribed, or when it will be. */
 interface Place {
@@ -346,5 +345,6 @@ interface Trial {
 }
 
 function topicsOf(feed: AnyFeed): readonly (readonly string[])[] {
-  return feed.params["topics"] ?? [feed.params["topic"] ?? []];
+  const params = feed.params as { topic?: string[]; topics?: string[][] };
+  return params.topics ?? [params.topic ?? []];
 }

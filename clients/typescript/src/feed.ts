@@ -7,6 +7,7 @@
  */
 
 import type { Note } from "./link.js";
+import type { Source } from "./source.js";
 
 /** Events of one batch at most, when several that came are put together. */
 const BATCH_EVENTS = 1_000;
@@ -33,7 +34,7 @@ export interface FeedParams {
   readonly limit?: number | null;
 }
 
-export class Feed<Params extends FeedParams, Item> {
+export class Feed<Params extends FeedParams, Item> implements Source<FeedBatch<Item>> {
   /** Cursor of the last notification received; undefined: there was none yet. */
   resumeAt: string | undefined;
   /** Whether it was subscribed once: the next time resumes it. */

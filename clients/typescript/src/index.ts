@@ -1,6 +1,7 @@
 /** An audit log over WebSocket: pages of history, live tails that resume exactly, appends that happen once. */
 
 export type { Backoff } from "./backoff.js";
+export type { Bound } from "./bounds.js";
 export {
   AuditError,
   ClientClosed,
@@ -22,14 +23,15 @@ export {
 export type { FeedBatch } from "./feed.js";
 export {
   type Batch,
-  type Bound,
-  type CallOptions,
   connect,
   type ListQuery,
   RemoteLog,
   type SubscribeQuery,
+  Tail,
 } from "./log.js";
-export type { ConnectOptions, News } from "./options.js";
+export type { MetricState } from "./metricfeed.js";
+export type { MetricQuery, RemoteMetrics, WatchQuery } from "./metrics.js";
+export type { CallOptions, ConnectOptions, News } from "./options.js";
 export { Subscription } from "./subscription.js";
 export type {
   Actor,
@@ -38,10 +40,13 @@ export type {
   InfoResult,
   Limits,
   ListResult,
+  MetricEntry,
+  MetricResult,
   NewEvent,
   Receipt,
   Target,
   TopicResult,
   TopicsParams,
   TopicsResult,
+  Window,
 } from "./wire.js";

@@ -1,10 +1,12 @@
 /** The verbs of a log elsewhere. */
 
 import { type Address, parseAddress } from "./address.js";
+import { type Bounded, bounded } from "./bounds.js";
 import { Core } from "./core.js";
 import { InvalidParameter } from "./errors.js";
 import { Feed, type FeedBatch } from "./feed.js";
-import { type ConnectOptions, checkOptions } from "./options.js";
+import { RemoteMetrics } from "./metrics.js";
+import { type CallOptions, type ConnectOptions, checkOptions } from "./options.js";
 import { Subscription } from "./subscription.js";
 import type {
   AppendResult,
@@ -19,21 +21,25 @@ import type {
   TopicsResult,
 } from "./wire.js";
 
-/** One end of a range: an event's id, an RFC 3339 time, milliseconds since 1970, or a `Date`. */
-export type Bound = string | number | Date;
-
-type Bounded<Params> = Omit<Params, "seek" | "seek_end" | "credit"> & { seek?: Bound; seek_end?: Bound };
-
 /** Which events, in which order; members are those of the wire. */
 export type ListQuery = Bounded<ListParams>;
 /** Which events; `seek` may be `"now"`. */
 export type SubscribeQuery = Bounded<SubscribeParams>;
-/** What every call takes: aborting frees it at once, and throws the signal's reason. */
-export interface CallOptions {
-  signal?: AbortSignal;
-}
-/** Events of a subscription, in order, and how far it is. */
+/** Events of a tail, in order, and how far it is. */
 export type Batch = FeedBatch<Event>;
+
+/** History, then live events: an asynchronous iterable of batches, without a gap or a duplicate. */
+export class Tail extends Subscription<Batch> {
+  /** Whether it had caught up with the log as of the last batch handed out. */
+  get caughtUp(): boolean {
+    return this.last?.caughtUp ?? false;
+  }
+
+  /** Whether it had caught up before, and as of the last batch handed out had not again. */
+  get fellBehind(): boolean {
+    return this.last?.fellBehind ?? false;
+  }
+}
 
 /**
  * Connect to a log. A connection that is lost later is made again, for as long as it takes; subscriptions go on where
@@ -56,8 +62,13 @@ export async function connect(url: string | URL, options: ConnectOptions = {}): 
  * `Forbidden`, and `ClientClosed`. Numbers beyond 2^53 in an event's `data` lose digits, as `JSON.parse` has it.
  */
 export class RemoteLog {
+  /** Values over windows of time. */
+  readonly metrics: RemoteMetrics;
+
   /** @internal */
-  constructor(private readonly core: Core) {}
+  constructor(private readonly core: Core) {
+    this.metrics = new RemoteMetrics(core);
+  }
 
   /** Return what the server says of itself: name, version, store and limits. */
   async info(options: CallOptions = {}): Promise<InfoResult> {
@@ -107,14 +118,13 @@ export class RemoteLog {
    * Return history from a bound or cursor, then live events, without gap or duplicate. It is asked for at once; what
    * the server refuses is thrown by its iteration.
    */
-  subscribe(query: SubscribeQuery = {}, options: CallOptions = {}): Subscription<Batch> {
+  subscribe(query: SubscribeQuery = {}, options: CallOptions = {}): Tail {
     const { limit } = query;
     if (limit != null && !(Number.isInteger(limit) && limit >= 1)) {
       throw new InvalidParameter(`limit: must be at least 1, got ${limit}`, { parameter: "limit" });
     }
     const feed = new Feed<SubscribeParams, Event>(bounded(query), this.core.options.credit);
-    const same = (batch: FeedBatch<unknown>) => batch as Batch;
-    return new Subscription<Batch>(this.core, feed, "events.subscribe", same, options.signal);
+    return new Tail(this.core, feed, "events.subscribe", options.signal);
   }
 
   /** Return one page of a topic's children with their counts, by name. */
@@ -143,21 +153,4 @@ function keyed(events: readonly NewEvent[], key: string | undefined): object {
 function newKey(): string {
   // `randomUUID` is missing from pages that came without TLS from another machine.
   return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
-}
-
-function bounded<Query extends { seek?: Bound; seek_end?: Bound }>(query: Query): Bounds<Query> {
-  const { seek, seek_end, ...rest } = query;
-  return {
-    ...rest,
-    ...(seek === undefined ? {} : { seek: text(seek, "seek") }),
-    ...(seek_end === undefined ? {} : { seek_end: text(seek_end, "seek_end") }),
-  } as Bounds<Query>;
-}
-
-type Bounds<Query> = Omit<Query, "seek" | "seek_end"> & { seek?: string | number; seek_end?: string | number };
-
-function text(bound: Bound, parameter: string): string | number {
-  if (!(bound instanceof Date)) return bound;
-  if (Number.isNaN(bound.getTime())) throw new InvalidParameter(`${parameter}: an invalid Date`, { parameter });
-  return bound.getTime();
 }

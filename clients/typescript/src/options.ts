@@ -12,6 +12,11 @@ export type News =
   /** A subscription goes on, right after what it had received; `cursor` undefined: it had been told nothing yet. */
   | { readonly type: "resumed"; readonly topics: readonly (readonly string[])[]; readonly cursor: string | undefined };
 
+/** What every call takes: aborting frees it at once, and throws the signal's reason. */
+export interface CallOptions {
+  signal?: AbortSignal;
+}
+
 export interface ConnectOptions {
   /** Ends the client when it aborts, while it connects and later. */
   signal?: AbortSignal;

@@ -2,16 +2,17 @@
 
 import { abortable } from "./abort.js";
 import type { Core } from "./core.js";
-import type { Feed, FeedBatch, FeedParams } from "./feed.js";
+import type { Source } from "./source.js";
 
 /**
- * A subscription: an asynchronous iterable of batches. It goes on over lost connections and restarts of the server,
- * without a gap or a duplicate. Leaving the loop ends it; so does `close`.
+ * A subscription: an asynchronous iterable. It goes on over lost connections and restarts of the server. Leaving the
+ * loop ends it; so does `close`.
  *
- * What it hands out counts as dealt with, and the server may send more, once the next batch is asked for.
+ * What it hands out counts as dealt with, and the server may send more, once the next one is asked for.
  */
-export class Subscription<Batch extends FeedBatch<unknown>> implements AsyncIterableIterator<Batch> {
-  #last: Batch | undefined;
+export class Subscription<Item> implements AsyncIterableIterator<Item> {
+  /** What was handed out last. */
+  protected last: Item | undefined;
   #waiter: (() => void) | undefined;
   #turn: Promise<unknown> = Promise.resolve();
   readonly #unlisten: () => void = () => {};
@@ -19,10 +20,8 @@ export class Subscription<Batch extends FeedBatch<unknown>> implements AsyncIter
   /** @internal */
   constructor(
     private readonly core: Core,
-    // biome-ignore lint/suspicious/noExplicitAny: what it was asked for with is no concern of its reader
-    private readonly feed: Feed<FeedParams & Record<string, any>, any>,
+    private readonly feed: Source<Item>,
     method: string,
-    private readonly toBatch: (batch: FeedBatch<unknown>) => Batch,
     signal: AbortSignal | undefined,
   ) {
     signal?.throwIfAborted();
@@ -42,19 +41,9 @@ export class Subscription<Batch extends FeedBatch<unknown>> implements AsyncIter
     return this;
   }
 
-  /** Resumes right after the last batch handed out; undefined: the server has not said yet where it starts. */
+  /** Resumes right after what was handed out last; undefined: the server has not said yet where it starts. */
   get cursor(): string | undefined {
     return this.feed.cursor;
-  }
-
-  /** Whether it had caught up with the log as of the last batch handed out. */
-  get caughtUp(): boolean {
-    return this.#last?.caughtUp ?? false;
-  }
-
-  /** Whether it had caught up before, and as of the last batch handed out had not again. */
-  get fellBehind(): boolean {
-    return this.#last?.fellBehind ?? false;
   }
 
   /**
@@ -67,27 +56,27 @@ export class Subscription<Batch extends FeedBatch<unknown>> implements AsyncIter
     }
   }
 
-  /** Return the next batch. Calls that overlap are answered in turn. Throws what the subscription failed with. */
-  next(): Promise<IteratorResult<Batch, undefined>> {
+  /** Return what comes next. Calls that overlap are answered in turn. Throws what the subscription failed with. */
+  next(): Promise<IteratorResult<Item, undefined>> {
     const turn = this.#turn.then(() => this.#next());
     this.#turn = turn.catch(() => {});
     return turn;
   }
 
-  async #next(): Promise<IteratorResult<Batch, undefined>> {
+  async #next(): Promise<IteratorResult<Item, undefined>> {
     this.core.grant(this.feed, this.feed.consumed());
     while (!this.feed.ready) await this.#change();
-    const batch = this.feed.take();
-    if (batch === undefined) {
+    const item = this.feed.take();
+    if (item === undefined) {
       this.#unlisten();
       return { done: true, value: undefined };
     }
-    this.#last = this.toBatch(batch);
-    return { done: false, value: this.#last };
+    this.last = item;
+    return { done: false, value: item };
   }
 
   /** End it, as leaving a loop does. */
-  async return(): Promise<IteratorResult<Batch, undefined>> {
+  async return(): Promise<IteratorResult<Item, undefined>> {
     this.close();
     return { done: true, value: undefined };
   }

@@ -5,6 +5,7 @@ import { describe, expect, test } from "vitest";
 import { AuditError, TooLarge, WIRE_CODES } from "../src/errors.js";
 import { Feed } from "../src/feed.js";
 import { Link, type Outcome } from "../src/link.js";
+import { MetricFeed } from "../src/metricfeed.js";
 import type { Socket } from "../src/socket.js";
 
 type Json = Record<string, unknown>;
@@ -13,6 +14,8 @@ type Step = Record<string, Json>;
 const HERE = new URL("../../../proto/vectors/", import.meta.url);
 const NAMES = readdirSync(HERE).filter((file) => file.endsWith(".json"));
 const MEMBERS = ["id", "jsonrpc", "method", "params"];
+
+const TIME = "2026-01-01T00:00:00Z";
 
 class Wire implements Socket {
   readonly protocol = "audit.v1.json";
@@ -44,6 +47,7 @@ class Player {
   #ids = new Map<unknown, number>();
   #outcomes = new Map<number, Outcome>();
   #feeds = new Map<string, Feed<{ cursor?: string }, Json>>();
+  #metrics = new Map<string, MetricFeed>();
   #ends = new Map<string, Json>();
   #asked = new Map<unknown, Json>();
   checked = 0;
@@ -74,7 +78,8 @@ class Player {
     const told = (pattern as Json)[mark];
     const times = (pattern as { times?: number }).times ?? 0;
     const known: Record<string, () => unknown> = {
-      $any: () => ({ string: "text", integer: 7, boolean: true, object: {}, array: [] })[told as string],
+      $any: () =>
+        ({ string: "text", integer: 7, number: 0.5, boolean: true, object: {}, array: [], time: TIME })[told as string],
       $capture: () => {
         const value = `${told}-${this.#captured.size}`;
         this.#captured.set(told as string, value);
@@ -163,7 +168,7 @@ class Player {
     if ("error" in frame) this.#checkError(frame["error"] as Json, outcome);
     else expect(outcome).toEqual({ result: frame["result"] });
     const subscription = (frame["result"] as Json | undefined)?.["subscription"];
-    if (typeof subscription === "string") this.#follow(subscription);
+    if (typeof subscription === "string") this.#follow(subscription, asked?.["method"] === "metrics.subscribe");
   }
 
   #checkError(told: Json, outcome: Outcome | undefined): void {
@@ -175,11 +180,12 @@ class Player {
     expect([error?.retryable, error?.parameter]).toEqual([data["retryable"], data["parameter"]]);
   }
 
-  #follow(subscription: string): void {
-    const feed = new Feed<{ cursor?: string }, Json>({}, 1_000_000);
-    this.#feeds.set(subscription, feed);
+  #follow(subscription: string, metric: boolean): void {
+    const feed = metric ? new MetricFeed({}) : new Feed<{ cursor?: string }, Json>({}, 1_000_000);
+    if (feed instanceof MetricFeed) this.#metrics.set(subscription, feed);
+    else this.#feeds.set(subscription, feed);
     this.#link.route(subscription, (note) => {
-      if (note.method === "events.end") this.#ends.set(subscription, note.params);
+      if (note.method.endsWith(".end")) this.#ends.set(subscription, note.params);
       else feed.receive(note);
     });
   }
@@ -189,8 +195,14 @@ class Player {
     const feed = this.#feeds.get(subscription);
     this.#wire.deliver(frame);
     this.checked += 1;
-    if (frame.method === "events.end") {
+    if (frame.method.endsWith(".end")) {
       expect(this.#ends.get(subscription)).toEqual(frame.params);
+      return;
+    }
+    const metric = this.#metrics.get(subscription);
+    if (metric !== undefined) {
+      const { cursor, windows, total, as_of } = frame.params;
+      expect(metric.take()).toEqual({ cursor, windows, total, as_of });
       return;
     }
     const batch = feed?.take();
