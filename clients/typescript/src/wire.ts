@@ -508,6 +508,10 @@ export interface MetricEntry {
   group_by?: string | null;
   time?: ("occurred" | "recorded") | null;
   lateness?: string | null;
+  /**
+   * Events of the log that its panes have folded in; an answer is exact however far that is.
+   */
+  size: number;
 }
 /**
  * One question. Either `measure` or `metric`; the rest says of what, over which time, and split how.
