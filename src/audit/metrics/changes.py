@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
-from typing import Any, Final
-
-from msgspec import UNSET
+from typing import Final
 
 from audit.metrics.fields import time_ms
+from audit.metrics.folding import Folded, key_of
 from audit.metrics.frames import Moment
-from audit.metrics.panes import BEFORE, Panes, rank_of
+from audit.metrics.panes import BEFORE, Panes
 from audit.metrics.plan import Plan
 from audit.metrics.query import MetricResult, MetricUpdate, Window
 
@@ -28,8 +27,8 @@ def change_between(plan: Plan, before: MetricResult, after: MetricResult) -> Met
         if told == [_contents(window) for window in before.windows] and after.total == before.total:
             return None
         return _whole(after)
-    known = {_place(window): window for window in before.windows}
-    changed = [window for window in after.windows if known.get(_place(window)) != window]
+    known = {key_of(window): window for window in before.windows}
+    changed = [window for window in after.windows if known.get(key_of(window)) != window]
     since = _first(after) if _first(before) < _first(after) else None
     if not changed and since is None and after.total == before.total:
         return None
@@ -102,10 +101,6 @@ def _ends_after(window: Window, first: int | None) -> bool:
     return first is not None and time_ms(window.end) > first
 
 
-def _place(window: Window) -> tuple[object, ...]:
-    return window.start, type(window.group), window.group
-
-
 def _contents(window: Window) -> tuple[object, ...]:
     return window.group, window.value, window.count, window.final, window.rev, window.down_s
 
@@ -117,16 +112,9 @@ def _first(result: MetricResult) -> datetime:
 
 def folded(before: MetricResult, update: MetricUpdate) -> MetricResult:
     """Return what an answer becomes by an update: what every subscriber does."""
-    kept = {} if update.all else {_place(window): window for window in before.windows}
-    kept.update({_place(window): window for window in update.windows})
-    since = update.since
-    windows = [window for window in kept.values() if since is None or window.start >= since]
-    windows.sort(key=_order)
-    return MetricResult(windows=windows, total=update.total, as_of=update.as_of)
-
-
-def _order(window: Window) -> tuple[datetime, tuple[int, Any]]:
-    return window.start, rank_of(None if window.group is UNSET else window.group)
+    told = Folded(before)
+    told.update(update)
+    return told.result()
 
 
 def _whole(after: MetricResult) -> MetricUpdate:

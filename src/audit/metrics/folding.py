@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
-from msgspec import UnsetType
+from msgspec import UNSET, UnsetType
 
+from audit.metrics.panes import rank_of
 from audit.metrics.query import AsOf, Group, MetricResult, MetricUpdate, MetricValue, Window
 
 __all__ = ["Folded", "WindowKey", "key_of", "order_of"]
@@ -23,12 +24,10 @@ def key_of(window: Window) -> WindowKey:
     return window.start, _KINDS[type(window.group)], window.group
 
 
-def order_of(key: WindowKey) -> tuple[datetime, str, float, str]:
-    """Return what windows are sorted by: start, then group: none, truth values, numbers, texts."""
-    start, kind, group = key
-    if isinstance(group, str):
-        return start, kind, 0.0, group
-    return start, kind, float(group) if isinstance(group, (int, float)) else 0.0, ""
+def order_of(key: WindowKey) -> tuple[datetime, tuple[int, Any]]:
+    """Return what windows are sorted by: start, then group."""
+    start, _, group = key
+    return start, rank_of(None if group is UNSET else group)
 
 
 class Folded:
