@@ -13,7 +13,7 @@ from typing import Final
 from audit.client.feed import again
 from audit.log.tail import End
 from audit.metrics.folding import Folded, WindowKey
-from audit.metrics.query import MetricQuery, MetricResult, MetricUpdate, Window
+from audit.metrics.query import MetricQuery, MetricResult, MetricUpdate
 from audit.model.errors import AuditError
 from audit.model.topic import Topic
 from audit.protocol.client import Note
@@ -74,9 +74,10 @@ class MetricFeed:
                 windows=params.windows, total=params.total, as_of=params.as_of, all=params.all, since=params.since
             )
             self._news |= self._folded.update(update)
-            self._since = self._since if update.since is None else update.since
+            times = [window.start for window in update.windows] + ([] if update.since is None else [update.since])
             # With late events, windows may come back that had left, before the time that others have left by.
-            self._all |= update.all or any(_left(window, self._since) for window in update.windows)
+            self._all |= update.all or (self._since is not None and any(time < self._since for time in times))
+            self._since = self._since if update.since is None else update.since
         else:
             return
         self.resume_at = params.cursor
@@ -155,7 +156,3 @@ class MetricFeed:
         self._all = False
         self._moved = False
         self._told_at = self.resume_at
-
-
-def _left(window: Window, since: datetime | None) -> bool:
-    return since is not None and window.start < since

@@ -72,11 +72,13 @@ def first_state(result: MetricResult) -> MetricState:
 def next_state(before: MetricState, update: MetricUpdate) -> MetricState:
     """Return the state after an update."""
     version = before.version + 1
-    low = before.low if update.since is None else update.since
-    whole = before.whole
-    if update.all or (low is not None and any(window.start < low for window in update.windows)):
+    low, whole = before.low, before.whole
+    times = [window.start for window in update.windows] + ([] if update.since is None else [update.since])
+    if update.all or (low is not None and any(time < low for time in times)):
         # With late events, windows may come back that had left: since when, no single time can tell.
         whole, low = version, None
+    elif update.since is not None:
+        low = update.since
     kept = {} if update.all else dict(before.kept)
     if update.since is not None:
         kept = {key: one for key, one in kept.items() if one.window.start >= update.since}
