@@ -5,12 +5,16 @@ set -eu
 cd "$(dirname "$0")/.."
 store=$(mktemp -d)
 started=
-# Ends what was started here, then removes the store.
-finish() {
+# Ends what was started here.
+stop() {
     for process in $started; do
         kill "$process" 2>/dev/null || true
         wait "$process" 2>/dev/null || true
     done
+    started=
+}
+finish() {
+    stop
     rm -rf "$store"
 }
 trap finish EXIT
@@ -90,8 +94,12 @@ lines() {
 }
 
 echo
-echo 'The same store, served:'
-beside serve serve --listen 127.0.0.1:0
+echo 'A key that vouches for the log: its secret half stays outside the store, its public half goes to who is to check.'
+run key new example.com/demo --to "$store/secret.key"
+
+echo
+echo 'The same store, served, its newest checkpoint kept outside of it too:'
+beside serve serve --listen 127.0.0.1:0 --key "$store/secret.key" --checkpoint-file "$store/checkpoint"
 lines serve 1
 http=$(head -n 1 "$store/serve")
 cat "$store/serve"
@@ -129,9 +137,43 @@ if [ -f src/audit/server/pages/index.html ]; then
     echo "The same for people, in a browser: $http/?topic=aws&outcome=denied"
     # A terminal has somebody in front of it who may want to look.
     if [ -t 0 ] && [ -t 1 ]; then
-        printf 'Press Enter to end. '
+        printf 'Press Enter to go on. '
         read -r _ || true
     fi
 else
     echo 'The pages for a browser are not built: make dashboard, which needs Node 20.'
 fi
+
+echo
+echo 'That somebody was denied something, with its proof, in one file; checked without the log, by the public key alone:'
+printf '\n$ audit proof %s >event.tlog-proof\n' "$id"
+audit proof "$id" >"$store/event.tlog-proof"
+tail -n 5 "$store/event.tlog-proof"
+run verify "$store/event.tlog-proof" --key "$store/secret.key.pub"
+
+echo
+echo 'Now the server is stopped, and an attacker makes a store in which nobody was ever denied anything. All of it fits:'
+stop
+unset AUDIT_URL
+cp -R "$store/data" "$store/copy"
+printf '\n$ python docs/tamper.py copy %s %s\n' "'\"denied\"'" "'\"success\"'"
+python docs/tamper.py "$store/copy" '"denied"' '"success"'
+run fsck --data "$store/copy" --format table
+
+# Print the command, and what it says; it must fail.
+caught() {
+    if run "$@" 2>&1; then
+        echo 'not caught' >&2
+        exit 1
+    fi
+}
+
+echo
+echo 'But not with what was signed before:'
+caught checkpoint --data "$store/copy" --key "$store/secret.key" --checkpoint-file "$store/checkpoint"
+run backup --data "$store/copy" --to "$store/copy.backup" --format table
+caught verify "$store/copy.backup" --key "$store/secret.key.pub" --checkpoint "$store/checkpoint"
+
+echo
+echo 'The store itself is what it was:'
+run checkpoint --data "$store/data" --key "$store/secret.key" --checkpoint-file "$store/checkpoint"

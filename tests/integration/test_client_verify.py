@@ -140,6 +140,11 @@ def test_an_export_of_a_served_log_is_verified(
             assert run(["verify", "out.jsonl", "--key", "log.pub"]) == 0
             assert words in capsys.readouterr().out
             Path("out.jsonl").unlink()
+    Path("log.key").write_text(f"{KEY.text}\n", encoding="utf-8")
+    Path("log.key").chmod(0o600)
+    assert run(["export", "--data", "data", "--to", "own.jsonl", "--key", "log.key"]) == 0
+    assert run(["verify", "own.jsonl", "--key", "log.pub"]) == 0
+    capsys.readouterr()
     assert run(["export", "--data", "data", "--to", "out.jsonl"]) == 0
     assert "warning: the log runs without a key" in capsys.readouterr().err
     assert run(["verify", "out.jsonl", "--key", "log.pub"]) == 1

@@ -40,12 +40,16 @@ def export(  # noqa: PLR0917 - each is an option
     outcome: options.Outcome = None,
     target: options.Target = None,
     request_id: options.RequestId = None,
+    keys: options.Keys = None,
+    origin: options.Origin = None,
+    checkpoint_file: options.CheckpointFile = None,
 ) -> None:
     """Write events as JSON lines, with a checkpoint and their proofs: `audit verify` checks them without the log."""
     if to == _STDOUT and person_at(sys.stdout):
         raise InvalidParameter("--to", "a terminal is no place for an export: give a file, or a pipe")
     chosen = filter_of(actor=actor, action=action, outcome=outcome, target=target, request_id=request_id)
-    with open_log(data, url) as log, as_options(), progress("exporting", None) as advance:
+    signing = options.signing_of(keys or (), origin, checkpoint_file)
+    with open_log(data, url, signing=signing) as log, as_options(), progress("exporting", None) as advance:
         note = log.checkpoint()
         size = read_checkpoint(note).size
         total = 0

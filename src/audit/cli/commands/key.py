@@ -9,7 +9,7 @@ import typer
 
 from audit.app import Audit
 from audit.app.keyfiles import create_key, load_signing_key
-from audit.cli.options import DataDir, NoUrl, located
+from audit.cli.options import CheckpointFile, DataDir, NoUrl, Origin, located
 from audit.cli.terminal import write
 from audit.log.backupfile import new_file
 from audit.log.signing import Signing
@@ -51,22 +51,22 @@ def rotate(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="The key that signs now.", show_default=False)],
     to: To,
     data: DataDir = None,
-    checkpoint_file: Annotated[
-        Path | None, typer.Option("--checkpoint-file", metavar="FILE", help="Where the log's checkpoints are kept.")
-    ] = None,
+    origin: Origin = None,
+    checkpoint_file: CheckpointFile = None,
     _url: NoUrl = None,
 ) -> None:
     """Put a new key in place of one: both sign so, in an event of the log and in the new file with `.rotation`."""
     path = located(data)
     old = load_signing_key(file, "FILE")
     statement_path = to.with_name(f"{to.name}.rotation")
+    kept = None if checkpoint_file is None else Path(checkpoint_file)
     # Opened first: a log that is not what the old key signed gets no new one. Its next checkpoint is signed by both.
-    with Audit.open_sync(path, signing=Signing(keys=(old,), checkpoint_file=checkpoint_file)):
+    with Audit.open_sync(path, signing=Signing(keys=(old,), origin=origin, checkpoint_file=kept)):
         pass
     made = create_key(to, old.name, old.algorithm, "--to")
-    statement = sign_rotation(old.name, old, made)
+    statement = sign_rotation(old.name if origin is None else origin, old, made)
     with new_file(statement_path, "--to") as target:
         target.write(statement.encode())
-    with Audit.open_sync(path, signing=Signing(keys=(made, old), checkpoint_file=checkpoint_file)) as log:
+    with Audit.open_sync(path, signing=Signing(keys=(made, old), origin=origin, checkpoint_file=kept)) as log:
         log.record_rotation(statement)
     write(f"{made.verifier.text}\n".encode())
