@@ -20,7 +20,11 @@ from audit.codec.commits import commit_key, decode_claims, decode_commit, encode
 from audit.codec.cursors import decode_cursor, decode_name_cursor, encode_cursor, encode_name_cursor, query_digest
 from audit.codec.events import decode_event
 from audit.codec.keys import COMMIT, SEGMENT, describe, key_of_chunk, key_of_topic
+from audit.codec.rollups import MINUTE, decode_rollup, prefix_of_rollups, rollup_key
 from audit.codec.segments import chunk_blocks, decode_block, decode_directory
+from audit.metrics.keeping import Kept, decode_kept, decode_pane, encode_kept
+from audit.metrics.plan import plan_of
+from audit.metrics.query import MetricQuery
 from audit.model.errors import (
     AuditError,
     CursorInvalid,
@@ -62,6 +66,10 @@ COUNT_KEY: Final = key_of_topic(("a", "b"))
 RECEIPT_KEY: Final = receipt_key(b"d" * 16)
 CHUNK_KEY: Final = key_of_chunk(ID, 0)
 KEY: Final = SigningKey.new("example.com/log", bytes(32))
+ROLLUP_KEY: Final = rollup_key(prefix_of_rollups(("a", "b"), MINUTE), 7)
+SUM: Final = plan_of(MetricQuery(measure="sum", field="data"))
+DISTINCT: Final = plan_of(MetricQuery(measure="distinct", field="data"))
+UPTIME: Final = plan_of(MetricQuery(measure="uptime", up="u", down="d"))
 DIGEST: Final = query_digest(STORE_ID, to_query(), "asc")
 
 
@@ -118,6 +126,10 @@ def _verify_export(data: bytes) -> None:
     verify_export([head, *lines], [KEY.verifier], KEY.name)
 
 
+def _kept_again(kept: Kept) -> Kept:
+    return decode_kept("a", encode_kept(kept))
+
+
 TARGETS: Final[dict[str, Target]] = {
     "a record": Target(lambda data: open_record(COUNT_KEY, data), (StoreCorrupt,)),
     "a commit": Target(lambda data: decode_commit(COMMIT + ID, data), (StoreCorrupt,)),
@@ -143,6 +155,12 @@ TARGETS: Final[dict[str, Target]] = {
         (StoreCorrupt,),
         lambda claim: decode_receipt(RECEIPT_KEY, encode_receipt(RECEIPT_KEY, claim)),
     ),
+    "a rollup": Target(lambda data: decode_rollup(ROLLUP_KEY, data, MINUTE), (StoreCorrupt,)),
+    "a rollup's body": Target(_sealed(ROLLUP_KEY, lambda key, data: decode_rollup(key, data, MINUTE)), (StoreCorrupt,)),
+    "a registered metric": Target(lambda data: decode_kept("a", data), (StoreCorrupt,), _kept_again),
+    "a pane of a sum": Target(lambda data: decode_pane(SUM, "a", data), (StoreCorrupt,)),
+    "a pane of distinct values": Target(lambda data: decode_pane(DISTINCT, "a", data), (StoreCorrupt,)),
+    "a pane of components": Target(lambda data: decode_pane(UPTIME, "a", data), (StoreCorrupt,)),
     "the metadata": Target(decode_meta, (StoreCorrupt, StoreFormat), lambda meta: decode_meta(encode_meta(meta))),
     "an event": Target(decode_event, (msgspec.MsgspecError, UnicodeDecodeError)),
     "a key": Target(describe, ()),

@@ -14,7 +14,14 @@ from audit.codec.commits import commit_key, decode_commit, encode_commit
 from audit.codec.cursors import START, encode_cursor, encode_name_cursor
 from audit.codec.events import erase_event
 from audit.codec.keys import key_of_topic
+from audit.codec.rollups import encode_rollup
 from audit.codec.segments import Segment, decode_directory, encode_chunks, encode_directory
+from audit.metrics.distinct import Distinct
+from audit.metrics.keeping import Kept, encode_kept, encode_pane
+from audit.metrics.panes import Pane
+from audit.metrics.query import Metric
+from audit.metrics.states import ExactSum
+from audit.metrics.timeline import Transition, Transitions
 from audit.proof.checkpoints import Checkpoint, sign_checkpoint
 from audit.proof.exports import encode_end, encode_head, encode_run
 from audit.proof.files import EventProof, encode_proof
@@ -23,7 +30,7 @@ from audit.proof.tiles import encode_bundle
 from audit.storage.port import KnownClaim
 from audit.storage.records import decode_count, decode_receipt, encode_count, encode_receipt, receipt_key
 from tests.fault.report import record, scaled
-from tests.fuzz.targets import DIGEST, ID, KEY, TARGETS, try_bytes
+from tests.fuzz.targets import DIGEST, ID, KEY, ROLLUP_KEY, TARGETS, try_bytes
 from tests.stores import TINY
 from tests.strategies import new_events
 from tests.unit.codec.test_commits import CLAIMS, commit_of
@@ -38,6 +45,12 @@ def seeds() -> dict[str, list[bytes]]:
     """Return valid bytes of each kind: what is near to them leads further than noise."""
     records = valid(commit_of([NewEvent(topics=[("a", "b")], data=number) for number in range(5)]))
     return {name: [record for _, record, _ in records.values()] for name in TARGETS} | {
+        "a rollup": [encode_rollup(ROLLUP_KEY, {3: 5, 7: 1})],
+        "a rollup's body": [encode_rollup(ROLLUP_KEY, {3: 5, 7: 1})[9:]],
+        "a registered metric": [encode_kept(Kept(metric=Metric(name="a", measure="count"), size=3, last_id="2a"))],
+        "a pane of a sum": [encode_pane({"g": Pane(ExactSum(5, 2), 3, {8: 1}, 7), None: Pane(ExactSum(), 1)})],
+        "a pane of distinct values": [encode_pane({(True,): Pane(Distinct(), 3)})],
+        "a pane of components": [encode_pane({None: Pane(Transitions([Transition(1, 2, 1, "c")]), 1)})],
         "a cursor": [encode_cursor(DIGEST, START).encode()],
         "a name's cursor": [encode_name_cursor(DIGEST, "b").encode()],
         **_proofs(),

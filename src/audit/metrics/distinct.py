@@ -92,6 +92,8 @@ class Distinct:
         """See `State.unpack`."""
         made = cls()
         if isinstance(packed, bytes):
+            if len(packed) != _REGISTERS:
+                raise ValueError(f"{len(packed)} registers, expected {_REGISTERS}")
             made._registers = bytearray(packed)
         else:
             made._hashes = set(packed)

@@ -27,6 +27,10 @@ _STATES: Final[dict[str, Any]] = {
 }
 
 
+_Row = tuple[str | int | float | tuple[bool] | None, int, Any, list[tuple[int, int]], int | None]
+_rows: Final = msgspec.msgpack.Decoder(list[_Row])
+
+
 class Kept(msgspec.Struct, frozen=True, kw_only=True):
     """What the store says of a registered metric.
 
@@ -82,10 +86,10 @@ def decode_pane(plan: Plan, name: str, body: bytes) -> dict[GroupKey, Pane]:
     state = Transitions if plan.follows else ExactSum if plan.carries else _STATES.get(plan.measure)
     try:
         return {
-            (key[0],) if isinstance(key, list) else key: Pane(
-                None if state is None else state.unpack(packed), count, dict(map(tuple, late)), first_ms
+            (key[0],) if isinstance(key, tuple) else key: Pane(
+                None if state is None else state.unpack(packed), count, dict(late), first_ms
             )
-            for key, count, packed, late, first_ms in msgspec.msgpack.decode(body)
+            for key, count, packed, late, first_ms in _rows.decode(body)
         }
-    except (msgspec.MsgspecError, TypeError, ValueError, IndexError) as error:
+    except (msgspec.MsgspecError, AttributeError, TypeError, ValueError, IndexError) as error:
         raise StoreCorrupt(f"a pane of metric {name}", f"can't be decoded: {error}") from error
