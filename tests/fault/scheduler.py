@@ -275,12 +275,12 @@ class _Lock:
         self._scheduler = scheduler
         self._held = False
 
-    def acquire(self) -> bool:
+    def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
         scheduler = self._scheduler
         scheduler.point("lock")
-        if self._held:
-            while self._held:
-                scheduler.block(lambda: not self._held, "lock")
+        while self._held:
+            if not blocking or not scheduler.block(lambda: not self._held, "lock", None if timeout < 0 else timeout):
+                return False
         self._held = True
         return True
 

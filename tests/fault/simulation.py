@@ -16,6 +16,7 @@ from typing import Any, Final, NamedTuple, NoReturn
 
 import pytest
 
+import audit.log.checkpoints
 import audit.log.handle
 import audit.log.queue
 import audit.log.sequencer
@@ -39,6 +40,8 @@ from audit import (
 )
 from audit.codec.events import event_id_text
 from audit.log.room import Room
+from audit.log.signing import Signing
+from audit.proof.keys import SigningKey
 from audit.storage.memory import Disk, MemoryStorage
 from audit.storage.options import StoreOptions
 from audit.storage.port import Batch as Written
@@ -51,12 +54,14 @@ from tests.stores import TINY
 __all__ = ["Outcome", "SimulationError", "simulate"]
 
 MODULES: Final = (
+    audit.log.checkpoints,
     audit.log.handle,
     audit.log.queue,
     audit.log.sequencer,
     audit.log.wakeups,
     audit.storage.memory,
 )
+KEY: Final = SigningKey.new("audit.example/log", bytes(32))
 TOPICS: Final = (("a",), ("a", "b"), ("c",))
 HOUR_MS: Final = 3_600_000
 YEAR_MS: Final = 365 * 24 * HOUR_MS
@@ -318,6 +323,9 @@ class World:
         self._options = StoreOptions(
             recent_bytes=self.random.choice((0, 1_000, 1 << 20)), queue_events=self.random.choice((9, 10_000))
         )
+        # Half of the logs sign, some of them after nearly every commit.
+        keys = (KEY,) if self.random.random() < 0.5 else ()
+        self._signing = Signing(keys=keys, interval_s=self.random.choice((0.0, 0.5, 60.0)))
         self._seen: dict[bytes, bytes] = {}
         self.appenders = [Appender(self, number) for number in range(self.random.randint(1, 3))]
         self.followers = [Follower(self, number) for number in range(self.random.randint(1, 3))]
@@ -393,7 +401,13 @@ class World:
         """Start a process: the log, and all who use it, going on where they were."""
         self.scheduler.process += 1
         self.log = log_on(
-            self._open, clock=self.clock, room=self._room, options=self._options, seed=self._seed, accept_clock=True
+            self._open,
+            clock=self.clock,
+            room=self._room,
+            options=self._options,
+            seed=self._seed,
+            accept_clock=True,
+            signing=self._signing,
         )
         work: list[Appender | Follower | Pager] = [*self.appenders, *self.followers]
         if self.random.random() < 0.5:

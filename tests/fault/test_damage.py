@@ -18,7 +18,7 @@ from msgspec import structs
 
 from audit import Audit
 from audit.codec.events import event_id_text, event_index
-from audit.codec.keys import CHUNK, COMMIT, END, META, RECEIPT, ROLLUP, SEGMENT, SEGMENT_RECEIPTS, TOPIC
+from audit.codec.keys import CHUNK, COMMIT, END, META, RECEIPT, ROLLUP, SEGMENT, SEGMENT_RECEIPTS, TILE, TOPIC
 from audit.storage.driver import plyvel
 from audit.storage.opening import open_store
 from audit.testing import FakeClock, log_on
@@ -245,6 +245,7 @@ def flip_beside(pattern: bytes) -> Callable[[Path, random.Random], str]:
 
 # Ids of 2026 start with these bytes: a directory's key where it stands in full.
 IN_DIRECTORIES: Final = flip_beside(SEGMENT + b"\x01\x9b")
+IN_TILES: Final = flip_beside(TILE + bytes(8))
 IN_METADATA: Final = flip_beside(b'"store_id"')
 
 Damage = Callable[[Path, random.Random], str]
@@ -258,6 +259,7 @@ CASES: Final[list[tuple[str, Damage, int]]] = [
     ("*.ldb", remove, 2),
     ("*.ldb", IN_DIRECTORIES, 10),
     ("*.ldb", IN_METADATA, 3),
+    ("*.ldb", IN_TILES, 4),
     ("*.log", flip_anywhere, 6),
     ("*.log", flip_near_the_end, 4),
     ("*.log", cut_the_end, 5),
