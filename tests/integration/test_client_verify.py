@@ -43,6 +43,26 @@ async def test_pages_and_tails_of_an_honest_log_are_handed_on(tmp_path: Path) ->
             assert remote.trusted == await log.checkpoint()
 
 
+def test_an_erased_event_is_as_it_was_signed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with Served(tmp_path / "data", signing=SIGNED, options=OPTIONS) as served:
+        receipts = served.log.append_many(_events(300))
+        with connect_sync(served.url, verify=True, key=PUBLIC) as remote:
+            remote.trust_newest()
+            served.log.erase([receipts[7].id], reason="asked for")
+            page = remote.list(limit=1000)
+            assert [event.index for event in page.events if event.payload_hash is not None] == [7]
+            assert remote.get(receipts[7].id).payload_hash is not None
+            assert read_checkpoint(remote.trust_newest()).size == 301
+    monkeypatch.chdir(tmp_path)
+    Path("log.key").write_text(f"{KEY.text}\n", encoding="utf-8")
+    Path("log.key").chmod(0o600)
+    assert run(["export", "--data", "data", "--to", "out.jsonl", "--key", "log.key"]) == 0
+    assert run(["verify", "out.jsonl", "--key", PUBLIC]) == 0
+    assert "the payloads of 1 of them were erased; their hashes are proved" in capsys.readouterr().out
+
+
 def test_a_tail_stops_at_the_first_event_of_a_rewritten_history(tmp_path: Path) -> None:
     with Served(tmp_path / "data", signing=SIGNED, options=OPTIONS) as served:
         served.log.append_many(_events(300))

@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import subprocess
+import urllib.request
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import pytest
 from audit import NewEvent
 from audit.log.deciding import number_events
 from audit.log.prepare import prepare_call
+from audit.log.signing import Signing
 from audit.proof.checkpoints import Checkpoint, open_checkpoint, sign_checkpoint
 from audit.proof.keys import SigningKey, VerifierKey
 from audit.proof.leaves import leaf_hashes, log_entry
@@ -22,6 +24,8 @@ from audit.proof.proving import prove_consistency, prove_inclusion, read_root
 from audit.proof.tiles import ENTRIES, TileName, encode_bundle, parse_tile_path, tile_widths
 from audit.proof.verifying import verify_consistency, verify_inclusion
 from audit.testing.clock import START_MS
+from tests.fault.forging import OPTIONS
+from tests.integration.served import Served
 from tests.unit.proof import trees
 
 pytestmark = pytest.mark.skipif(shutil.which("go") is None, reason="needs Debian's golang-go, golang-golang-x-mod-dev")
@@ -91,6 +95,34 @@ def test_go_verifies_our_checkpoints_tiles_bundles_and_proofs(tlog: Path) -> Non
     found = _run(tlog, "check", given=json.dumps(_ours()))
     assert (found.returncode, found.stderr) == (0, "")
     assert found.stdout == "4 tiles, 700 entries, 8 checkpoints, 21 inclusions, 36 consistencies\n"
+
+
+def test_go_reads_a_log_that_is_served(tlog: Path, tmp_path: Path) -> None:
+    """By the static paths alone, as a monitor does; erased events have their leaves."""
+    with Served(tmp_path / "data", signing=Signing(keys=(KEY,)), options=OPTIONS) as served:
+        address = f"http://{served.address}"
+
+        def get(path: str) -> bytes:
+            with urllib.request.urlopen(f"{address}/{path}") as answer:  # noqa: S310 - a server of this test
+                found: bytes = answer.read()
+                return found
+
+        for _ in range(2):
+            served.log.append_many([NewEvent(topics=[("a",)], data=number) for number in range(400)])
+        served.log.erase([event.id for event in served.log.list(limit=3).events], reason="asked for")
+        size = int(get("checkpoint").split(b"\n")[1])
+        assert size == 801
+        names = [TileName(level, number) for level in (0,) for number in range(size // 256)]
+        names += [TileName(level, (size >> 8 * level) // 256, width) for level, width in enumerate(tile_widths(size))]
+        bundles = [TileName(ENTRIES, name.number, name.width) for name in names if name.level == 0]
+        theirs = {
+            "Key": KEY.verifier.text,
+            "Checkpoints": [get("checkpoint").decode()],
+            "Tiles": {name.path: _b64(get(name.path)) for name in names},
+            "Bundles": {name.path: _b64(get(name.path)) for name in bundles},
+        }
+    found = _run(tlog, "check", given=json.dumps(theirs))
+    assert (found.stdout, found.stderr) == ("5 tiles, 801 entries, 1 checkpoints, 0 inclusions, 0 consistencies\n", "")
 
 
 @pytest.mark.parametrize("what", ["Checkpoints", "Tiles", "Bundles", "Inclusions", "Consistencies", "Key"])
