@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from audit.server.access import Access
     from audit.server.options import ServeOptions
     from audit.server.serving import Serving
+    from audit.server.tenants import TenantOpener
 
 __all__ = ["Audit", "Opening"]
 
@@ -127,6 +128,7 @@ class Audit(AsyncVerbs):
         *,
         options: ServeOptions | None = None,
         access: Access | None = None,
+        tenants: TenantOpener | None = None,
     ) -> Serving:
         """Serve the log over WebSocket and HTTP from this process: `async with` beside the block, `await` for ever.
 
@@ -134,6 +136,7 @@ class Audit(AsyncVerbs):
             listen: `HOST:PORT` (port 0: a free one), `[IPV6]:PORT` or `unix:PATH`; or several of them.
             options: Limits, timeouts, TLS.
             access: Who may do what; everybody everything if absent.
+            tenants: Opens the log of a tenant by its name (`app.tenants`), to be served at `/t/NAME/…`; None: none.
 
         Raises:
             InvalidParameter: an address is malformed.
@@ -145,7 +148,7 @@ class Audit(AsyncVerbs):
             from audit.server.serving import Serving  # noqa: PLC0415
         except ImportError as error:
             raise Unavailable(f"serving needs more packages: pip install 'audit-store[server]' ({error})") from error
-        return Serving(self._core, self, listen, options or ServeOptions(), access)
+        return Serving(self._core, self, listen, options or ServeOptions(), access, tenants)
 
 
 class Opening:

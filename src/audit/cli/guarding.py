@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import pwd
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -12,19 +12,19 @@ from audit.cli.settings import Given, Settings
 from audit.log.clock import Clock, SystemClock
 from audit.model.errors import InvalidParameter
 from audit.model.topic import parse_topic
-from audit.server.access import Access
+from audit.server.access import Access, OpenAccess
 from audit.server.access.addresses import parse_network
 from audit.server.access.guard import AccessRules, GuardedAccess, JwtVerifier
 from audit.server.access.rules import ROLES, VERBS, Assigned, Role, role_of
 from audit.server.access.tokenfile import NAME
 
-__all__ = ["access_of", "roles_of"]
+__all__ = ["access_of", "roles_of", "tenant_access"]
 
 _log: Final = logging.getLogger("audit.serve")
 
 
 def access_of(settings: Settings, named: Mapping[str, str], *, local: bool) -> Access | None:
-    """Return what decides on access; None: everybody may do everything.
+    """Return what decides on access to the log without a name; None: everybody may do everything.
 
     Args:
         settings: Of the server.
@@ -50,6 +50,23 @@ def access_of(settings: Settings, named: Mapping[str, str], *, local: bool) -> A
     return GuardedAccess(tokens, rules, clock, verify_jwt=_verifier(settings, named, clock))
 
 
+def tenant_access(settings: Settings, named: Mapping[str, str], *, required: bool) -> Callable[[Path], Access]:
+    """Return what decides on access to a tenant's log, by its directory. Tokens of one are unknown in all others.
+
+    Raises:
+        InvalidParameter: a setting is out of form.
+    """
+    # All of them are checked once, here, and not when the first one asks.
+    _rules(settings, named)
+
+    def access(path: Path) -> Access:
+        if not required:
+            return OpenAccess()
+        return GuardedAccess(path / NAME, _rules(settings, named, path.name), SystemClock())
+
+    return access
+
+
 def _verifier(settings: Settings, named: Mapping[str, str], clock: Clock) -> JwtVerifier | None:
     if settings.jwt is None:
         return None
@@ -64,7 +81,7 @@ def _verifier(settings: Settings, named: Mapping[str, str], clock: Clock) -> Jwt
         raise InvalidParameter(f"{named['jwt']}.jwks", error.problem) from error
 
 
-def _rules(settings: Settings, named: Mapping[str, str]) -> AccessRules:
+def _rules(settings: Settings, named: Mapping[str, str], tenant: str | None = None) -> AccessRules:
     roles = roles_of(settings, named)
     try:
         proxies = [parse_network(text) for text in settings.trusted_proxies]
@@ -75,10 +92,12 @@ def _rules(settings: Settings, named: Mapping[str, str]) -> AccessRules:
         certificates={
             subject: _assigned(given, roles, f"{named['certificates']}.{subject:.60}")
             for subject, given in settings.certificates.items()
+            if given.tenant == tenant
         },
         users={
             _uid(name, f"{named['users']}.{name:.60}"): _assigned(given, roles, f"{named['users']}.{name:.60}")
             for name, given in settings.users.items()
+            if given.tenant == tenant
         },
         trusted_proxies=proxies,
     )

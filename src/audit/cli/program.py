@@ -29,6 +29,7 @@ from audit.cli.commands import (
     proof,
     serve,
     tail,
+    tenant,
     token,
     topics,
     verify,
@@ -84,6 +85,7 @@ def build() -> typer.Typer:
         app.command(name)(command)
     app.add_typer(key.key, name="key")
     app.add_typer(token.build(), name="token")
+    app.add_typer(tenant.build(), name="tenant")
     app.add_typer(metrics.metrics, name="metrics")
     return app
 

@@ -36,10 +36,12 @@ class Given(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     Attributes:
         role: Name of a role.
         topics: Where, each as in `node/connection`; `/` is everywhere.
+        tenant: In whose log; absent: in the one without a name.
     """
 
     role: str
     topics: list[str]
+    tenant: str | None = None
 
 
 class ScrubRule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -18,6 +18,8 @@ class ServeOptions:
         limits: What one connection may do.
         connections: Connections at once, of all kinds; one more is closed with 4429, or answered 503.
         allow_origins: Origins of web pages that may connect, beside the server's own, such as `https://status.example`.
+        tenants: Tenants whose logs are open at once.
+        tenant_idle_s: A tenant's log that nobody has used for so long is closed.
         tls_cert: File with the certificate chain, in PEM; None: no TLS.
         tls_key: File with its private key; None: it is in the certificate's file.
         tls_client_ca: File with the authorities, in PEM, whose certificates say who a client is; None: none do.
@@ -32,6 +34,8 @@ class ServeOptions:
     limits: Limits = field(default_factory=Limits)
     connections: int = 10_000
     allow_origins: tuple[str, ...] = ()
+    tenants: int = 100
+    tenant_idle_s: float = 60.0
     tls_cert: str | os.PathLike[str] | None = None
     tls_key: str | os.PathLike[str] | None = None
     tls_client_ca: str | os.PathLike[str] | None = None

@@ -12,19 +12,20 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 import uvicorn
+from starlette.types import ASGIApp
 
 from audit.log.core import LogCore
 from audit.log.verbs import AsyncVerbs
 from audit.model.errors import InvalidParameter, Unavailable
-from audit.model.event import NewEvent
 from audit.protocol.limits import PATH
 from audit.server.access import Access, OpenAccess
-from audit.server.app import build_app
 from audit.server.context import ServerContext, Traffic
 from audit.server.httplink import http_protocol
 from audit.server.link import link_protocol
 from audit.server.listening import bind, is_loopback, parse_address, url_of
 from audit.server.options import ServeOptions
+from audit.server.served import ServedLog
+from audit.server.tenants import Opened, TenantOpener, TenantRoutes, Tenants
 
 __all__ = ["Serving"]
 
@@ -42,13 +43,14 @@ class Serving:
     It ends in order: no new connection, subscriptions told their cursors, calls in flight answered. The log stays open.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0917 - the verb's own parameters
         self,
         core: LogCore,
         log: AsyncVerbs,
         listen: str | Sequence[str],
         options: ServeOptions,
         access: Access | None,
+        tenants: TenantOpener | None = None,
     ) -> None:
         """Check the addresses; nothing is bound yet.
 
@@ -63,7 +65,10 @@ class Serving:
         self._sockets: list[socket.socket] = []
         self._server: _Server | None = None
         self._running: asyncio.Task[None] | None = None
-        self._watching: asyncio.Task[None] | None = None
+        self._served: ServedLog | None = None
+        self._opener = tenants
+        self._tenants: Tenants | None = None
+        self._closing_idle: asyncio.Task[None] | None = None
         self._closing: asyncio.Task[None] | None = None
 
     @property
@@ -112,7 +117,10 @@ class Serving:
             self._server = _Server(config)
             self._running = asyncio.create_task(self._server.serve(self._sockets))
             await self._started(self._server, self._running)
-            self._watching = asyncio.create_task(self._context.access.run(self._record))
+            if self._served is not None:
+                self._served.start()
+            if self._tenants is not None:
+                self._closing_idle = asyncio.create_task(self._tenants.run())
         except BaseException:
             await self.close()
             raise
@@ -149,11 +157,13 @@ class Serving:
             if self._server is not None and self._running is not None:
                 self._server.stop()
                 await self._running
-            await self._context.feeds.close()
-            if self._watching is not None:
-                self._watching.cancel()
-                await asyncio.wait((self._watching,))
-            await self._context.metric_feeds.close()
+            if self._closing_idle is not None:
+                self._closing_idle.cancel()
+                await asyncio.wait((self._closing_idle,))
+            if self._tenants is not None:
+                await self._tenants.close()
+            if self._served is not None:
+                await self._served.end()
         finally:
             for bound in self._sockets:
                 bound.close()
@@ -163,7 +173,7 @@ class Serving:
     def _configuration(self) -> uvicorn.Config:
         options = self._context.options
         config = uvicorn.Config(
-            build_app(self._context, local=self._local and not self._context.access.required),
+            self._application(),
             http=http_protocol(options.handshake_timeout_s, options.send_timeout_s, self._count_aborted),
             ws=link_protocol(options.send_timeout_s, self._count_aborted),
             loop="none",
@@ -192,10 +202,25 @@ class Serving:
             raise Unavailable(f"can't use the TLS certificate {options.tls_cert}: {error}") from error
         return config
 
-    async def _record(self, events: Sequence[NewEvent]) -> None:
-        """Append events of the log's own."""
-        core = self._context.core
-        await core.submit(events, None, asyncio.get_running_loop(), wait=False, internal=True)
+    def _application(self) -> ASGIApp:
+        self._served = ServedLog(self._context, local=self._local)
+        if self._opener is None:
+            return self._served.app
+        options = self._context.options
+        self._tenants = Tenants(
+            self._opener, self._serve_tenant, most_open=options.tenants, idle_s=options.tenant_idle_s
+        )
+        return TenantRoutes(self._tenants, self._served.app, required=self._context.access.required)
+
+    async def _serve_tenant(self, opened: Opened) -> ServedLog:
+        own = self._context
+        # What counts for the machine, such as connections, counts for all tenants together.
+        context = ServerContext(
+            opened.core, opened.log, own.options, opened.access, traffic=own.traffic, stopping=own.stopping
+        )
+        served = await asyncio.to_thread(ServedLog, context, local=self._local)
+        served.start()
+        return served
 
     def _count_aborted(self) -> None:
         self._context.traffic.aborted += 1

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from audit.app import Audit
+from audit.app.tenants import tenant_opener
 from audit.cli.credentials import TOKEN_VARIABLE
-from audit.cli.guarding import access_of
+from audit.cli.guarding import access_of, tenant_access
 from audit.cli.options import AcceptClock, CheckpointFile, DataDir, Keys, NoUrl, Origin, located, signing_of
 from audit.cli.scrubbing import scrub_of
 from audit.cli.settings import Settings, merge, stray_variables
@@ -180,6 +181,7 @@ def _start(settings: Settings, named: Mapping[str, str], stray: Iterable[str]) -
     open_to_all = all(is_loopback(host) for host in hosts)
     access = access_of(settings, named, local=open_to_all)
     scrub = scrub_of(settings.scrub, named["scrub"])
+    by_tenant = tenant_access(settings, named, required=access is not None)
     signing = signing_of(settings.key, settings.origin, settings.checkpoint_file, named["key"])
     if not signing.keys:
         _log.warning("no key signs this log's checkpoints (--key): who can write its files can rewrite its history")
@@ -192,11 +194,16 @@ def _start(settings: Settings, named: Mapping[str, str], stray: Iterable[str]) -
         tls_client_ca=settings.tls_client_ca,
     )
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        runner.run(_serve(settings, options, access, scrub, signing))
+        runner.run(_serve(settings, options, access, by_tenant, scrub, signing))
 
 
-async def _serve(
-    settings: Settings, options: ServeOptions, access: Access | None, scrub: Scrub, signing: Signing
+async def _serve(  # noqa: PLR0917 - what the settings come to
+    settings: Settings,
+    options: ServeOptions,
+    access: Access | None,
+    by_tenant: Callable[[Path], Access],
+    scrub: Scrub,
+    signing: Signing,
 ) -> None:
     """Serve until a signal comes, then end in order; a second one ends the process at once."""
     loop = asyncio.get_running_loop()
@@ -222,7 +229,8 @@ async def _serve(
     async with opening as log:
         for metric in (EVENTS, *settings.metrics):
             log.metrics.register(metric)
-        async with log.serve(settings.listen, options=options, access=access) as server:
+        tenants = tenant_opener(Path(settings.data or ""), by_tenant, scrub)
+        async with log.serve(settings.listen, options=options, access=access, tenants=tenants) as server:
             write("".join([address + "\n" for address in server.addresses]).encode())
             flush()
             info = log.info()

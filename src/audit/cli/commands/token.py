@@ -11,6 +11,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from audit.app.directory import Directory
+from audit.app.tenants import tenant_path
 from audit.cli.commands.serve import ConfigFile
 from audit.cli.formats.events import default_format
 from audit.cli.formats.rows import print_rows
@@ -28,6 +29,8 @@ from audit.server.access.tokens import ID_BYTES, SECRET_BYTES, Token, new_token
 from audit.storage.options import StoreOptions
 
 __all__ = ["build"]
+
+Tenant = Annotated[str | None, typer.Option("--tenant", metavar="NAME", help="Of a tenant's log.")]
 
 _DURATION: Final = re.compile(r"([1-9][0-9]{0,5})([mhd])")
 _UNIT_MS: Final = {"m": 60_000, "h": 3_600_000, "d": 86_400_000}
@@ -55,9 +58,10 @@ def new(  # noqa: PLR0917 - each is an option
     label: Annotated[str, typer.Option("--label", metavar="TEXT", help="What it is for.")] = "",
     config: ConfigFile = None,
     _url: NoUrl = None,
+    tenant: Tenant = None,
 ) -> None:
     """Make a token and print it: it is shown this once, and only a digest of it is kept."""
-    path = _path(data)
+    path = _path(data, tenant)
     now_ms = SystemClock().wall_ms()
     settings = Settings(**({} if config is None else read_file(config)))
     named = {name: f"{config}: {name}" for name in Settings.__struct_fields__}
@@ -78,7 +82,7 @@ def new(  # noqa: PLR0917 - each is an option
     complain(f"token {token.id}: {role} on {_topics(token)}, expires {_time(token.expires_ms)}; it is not shown again")
 
 
-def list_tokens(data: DataDir = None, chosen: FormatOption = None, _url: NoUrl = None) -> None:
+def list_tokens(data: DataDir = None, tenant: Tenant = None, chosen: FormatOption = None, _url: NoUrl = None) -> None:
     """List the tokens, those that ended included."""
     now_ms = SystemClock().wall_ms()
     rows: list[dict[str, Any]] = [
@@ -91,7 +95,7 @@ def list_tokens(data: DataDir = None, chosen: FormatOption = None, _url: NoUrl =
             "expires": _time(token.expires_ms),
             "state": _state(token, now_ms),
         }
-        for token in read_tokens(_path(data)).tokens
+        for token in read_tokens(_path(data, tenant)).tokens
     ]
     print_rows(chosen or default_format(), _COLUMNS, rows)
 
@@ -99,16 +103,18 @@ def list_tokens(data: DataDir = None, chosen: FormatOption = None, _url: NoUrl =
 def revoke(
     token: Annotated[str, typer.Argument(metavar="ID", help="As in `audit token list`.")],
     data: DataDir = None,
+    tenant: Tenant = None,
     _url: NoUrl = None,
 ) -> None:
     """End a token at once; a running server closes its connections within a second."""
-    ended = revoke_token(_path(data), token, SystemClock().wall_ms())
+    ended = revoke_token(_path(data, tenant), token, SystemClock().wall_ms())
     complain(f"token {ended.id} is revoked")
 
 
-def _path(data: Path | None) -> Path:
+def _path(data: Path | None, tenant: str | None) -> Path:
     """Return the file of tokens of a store."""
-    directory = Directory(located(data), StoreOptions())
+    place = located(data)
+    directory = Directory(place if tenant is None else tenant_path(place, tenant), StoreOptions())
     if not directory.log_path.is_dir():
         raise StoreMissing(f"{directory.path} holds no store: `audit init` creates one")
     return directory.path / NAME
