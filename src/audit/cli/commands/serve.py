@@ -183,8 +183,6 @@ def _start(settings: Settings, named: Mapping[str, str], stray: Iterable[str]) -
     scrub = scrub_of(settings.scrub, named["scrub"])
     by_tenant = tenant_access(settings, named, required=access is not None)
     signing = signing_of(settings.key, settings.origin, settings.checkpoint_file, named["key"])
-    if not signing.keys:
-        _log.warning("no key signs this log's checkpoints (--key): who can write its files can rewrite its history")
     if not open_to_all and not settings.tls_cert:
         _log.warning("other machines may reach this server, and everything passes in clear text (--tls-cert)")
     options = ServeOptions(
@@ -238,6 +236,8 @@ async def _serve(  # noqa: PLR0917 - what the settings come to
             auth = "off" if access is None else "required"
             serving = {"urls": server.urls, "store": info.store_id, "events": info.size, "auth": auth}
             _log.info("serving", extra=serving)
+            if not signing.keys:
+                _log.info("no key signs this log's checkpoints (--key): who can write its files can rewrite its history")
             await told.wait()
         _log.info("no peer is left; closing the store")
     _log.info("stopped")
