@@ -237,7 +237,8 @@ async def _serve(  # noqa: PLR0917 - what the settings come to
             serving = {"urls": server.urls, "store": info.store_id, "events": info.size, "auth": auth}
             _log.info("serving", extra=serving)
             if not signing.keys:
-                _log.info("no key signs this log's checkpoints (--key): who can write its files can rewrite its history")
+                risk = "who can write its files can rewrite its history"
+                _log.info("no key signs this log's checkpoints (--key): %s", risk)
             await told.wait()
         _log.info("no peer is left; closing the store")
     _log.info("stopped")
