@@ -3,6 +3,7 @@
 from audit.app import Audit
 from audit.log.reader import Page
 from audit.log.recording import Recording
+from audit.log.signing import Signing
 from audit.log.source import EventSource
 from audit.log.sync import SyncAudit
 from audit.log.tail import Batch, CaughtUp, End, FellBehind
@@ -46,6 +47,8 @@ from audit.model.errors import (
 )
 from audit.model.event import Actor, Erased, Event, NewEvent, Receipt, Target
 from audit.model.query import Filter
+from audit.proof.answers import Consistency, Inclusion
+from audit.proof.keys import SigningKey
 from audit.storage.options import StoreOptions
 
 __all__ = [
@@ -59,6 +62,7 @@ __all__ = [
     "CheckpointBehind",
     "ClockSuspect",
     "Conflict",
+    "Consistency",
     "CursorExpired",
     "CursorInvalid",
     "DiskFull",
@@ -71,6 +75,7 @@ __all__ = [
     "Forbidden",
     "HashMismatch",
     "HistoryForked",
+    "Inclusion",
     "InvalidParameter",
     "MethodNotFound",
     "NewEvent",
@@ -84,6 +89,8 @@ __all__ = [
     "Receipt",
     "Recording",
     "SignatureInvalid",
+    "Signing",
+    "SigningKey",
     "StoreClosed",
     "StoreCorrupt",
     "StoreError",

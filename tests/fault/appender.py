@@ -15,12 +15,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from audit import Audit, NewEvent, Receipt, StoreOptions
+from audit import Audit, NewEvent, Receipt, Signing, SigningKey, StoreOptions
 from audit.storage.driver import plyvel
 
 TASKS = 8
 # Buffers so small that tables are written, and compacted, all the time.
 OPTIONS = StoreOptions(write_buffer_bytes=1 << 16, recent_bytes=1 << 16, min_free_bytes=0, reserve_bytes=1 << 16)
+
+
+def signing_beside(path: Path) -> Signing:
+    """Return how the store at a path signs: all the time, and with a file beside it."""
+    key = SigningKey.new("audit.example/killed", bytes(32))
+    return Signing(keys=(key,), checkpoint_file=path.with_name("checkpoint"), interval_s=0.01)
 
 
 def acknowledge(name: str, receipts: list[Receipt]) -> None:
@@ -57,7 +63,8 @@ async def append_calls(log: Audit, round_: int, task: int) -> None:
 
 async def main(path: Path, round_: int) -> None:
     """Append from all tasks."""
-    async with Audit.open(path, create=True, options=OPTIONS) as log, asyncio.TaskGroup() as group:
+    opening = Audit.open(path, create=True, options=OPTIONS, signing=signing_beside(path))
+    async with opening as log, asyncio.TaskGroup() as group:
         for task in range(TASKS):
             group.create_task(append_calls(log, round_, task))
 

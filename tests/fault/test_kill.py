@@ -10,14 +10,17 @@ from typing import Any
 from audit import Audit, NewEvent
 from audit.app.fsck import check_store
 from audit.codec.events import event_id_text, event_index
-from tests.fault.appender import OPTIONS, TASKS
+from audit.proof.checkpoints import read_checkpoint
+from tests.fault.appender import OPTIONS, TASKS, signing_beside
 from tests.fault.children import started
 from tests.fault.report import record, scaled
 
 
 def everything(path: Path) -> list[bytes]:
-    """Return all that a store holds."""
-    with Audit.open_sync(path, options=OPTIONS) as log:
+    """Return all that a store holds, once it is found to be what the checkpoint says that was written last."""
+    signed = read_checkpoint(path.with_name("checkpoint").read_text(encoding="utf-8"))
+    with Audit.open_sync(path, options=OPTIONS, signing=signing_beside(path)) as log:
+        assert 0 < signed.size <= log.info().size
         stored: list[bytes] = []
         page = log.list(limit=1_000)
         stored += page.slices
