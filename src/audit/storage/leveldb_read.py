@@ -148,9 +148,14 @@ class SealedReader:
             if not descending and segment >= high_key:
                 break
             positions, near = stream.positions(), _NOWHERE
-            if segment == first and edge is not None:
-                positions, near = self._trim(edge, positions, span, descending=descending)
-            positions = positions[: -left - 1 : -1] if descending else positions[:left]
+            if edge is not None:
+                if segment == first:
+                    positions, near = self._trim(edge, positions, span, descending=descending)
+                edge = None
+            if descending:
+                positions = positions[: -left - 1 : -1]
+            elif len(positions) > left:
+                positions = positions[:left]
             left -= len(positions)
             found += self.events(segment, positions, near)
             # A rare term's events are handed over together: one at a time is as slow as getting them out of a block.
@@ -222,7 +227,7 @@ class SealedReader:
             near: A block of the segment that is at hand already, and the position of its first event.
         """
         size = self._layout.block_events
-        kept = self._blocks.get(segment)
+        kept = self._blocks.get(segment) if self._blocks.max_bytes else None
         if kept is not None:
             try:
                 return [kept[position // size][position % size] for position in positions]
@@ -358,7 +363,7 @@ class SealedReader:
 
     def _read(self, key: bytes) -> bytes:
         """Return the record of a directory or chunk that must be there; it carries a checksum of its own."""
-        record: bytes | None = self._look().get(key)
+        record: bytes | None = (self._snapshot or self._look()).get(key)
         if record is None:
             raise StoreCorrupt(describe(key), "is missing")
         return record

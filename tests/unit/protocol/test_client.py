@@ -1,6 +1,7 @@
 """The client's session: which answers it waits for, what it takes from a server, and how it grants credit."""
 
 import json
+from collections.abc import Callable
 from typing import Any, Final
 
 import pytest
@@ -167,3 +168,35 @@ def test_a_window_is_refilled_in_halves() -> None:
     window = CreditWindow(10)
     grants: list[Any] = [window.consumed(1) for _ in range(10)]
     assert grants == [0, 0, 0, 0, 5, 0, 0, 0, 0, 5]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda frame: frame,
+        lambda frame: frame.replace(b'"jsonrpc":"2.0",', b'"jsonrpc": "2.0",'),
+        lambda frame: frame[:-1] + b',"later":[1]}',
+        lambda frame: frame.replace(b'"params":{', b'"params":{"later":null,'),
+    ],
+)
+def test_a_batch_is_understood_however_it_is_written(change: Callable[[bytes], bytes]) -> None:
+    events = [b'{"id":"a","index":0}', b'{"id":"b","data":"\xc3\xa4"}']
+    note = ClientSession().receive(change(encode_batch("7", batch_tail(events, "cursor"))))
+    assert isinstance(note, Note)
+    assert (note.method, note.params.subscription, note.params.cursor) == ("events.batch", "7", "cursor")
+    assert [bytes(event) for event in note.params.events] == events
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        b'{"jsonrpc":"2.0","method":"events.batch","params":{"subscription":"7","cursor":"c"}}',
+        b'{"jsonrpc":"2.0","method":"events.batch","params":{"subscription":7,"cursor":"c","events":[]}}',
+        b'{"jsonrpc":"2.0","method":"events.batch","params":{"subscription":"7","cursor":"\xff","events":[]}}',
+        b'{"jsonrpc":"2.0","method":"events.batch","params":{"subscription":"7","cursor":"c","events":[]},"jsonrpc":"1"}',
+        b'{"jsonrpc":"2.0","method":"events.batch","params":',
+    ],
+)
+def test_a_batch_that_is_none_is_a_violation(frame: bytes) -> None:
+    with pytest.raises(ProtocolViolation):
+        ClientSession().receive(frame)
