@@ -201,6 +201,20 @@ def test_the_edges_have_values_and_never_nan_or_infinity() -> None:
         assert (ahead.total, ahead.windows[0].count, ahead.windows[0].final) == (None, 0, False)
 
 
+def test_a_horizon_forgets_the_groups_that_have_left_it() -> None:
+    clock = FakeClock()
+    with memory_log(clock=clock) as log:
+        live = log.metrics.subscribe(measure="sum", field="data", group_by="data", last="1m", every=0)
+        live.snapshot()
+        for start in range(0, 2_000, 400):
+            log.append_many([event(number) for number in range(start, start + 400)])
+            change = live.changes(timeout_s=0)
+            assert isinstance(change, MetricUpdate)
+            assert [window.value for window in change.windows] == list(range(start, start + 400))
+            assert change.total == sum(range(start, start + 400))
+            clock.advance(60_000)
+
+
 def test_bounds_are_said(monkeypatch: pytest.MonkeyPatch) -> None:
     with memory_log() as log:
         log.append_many([event(number) for number in range(1_000)])

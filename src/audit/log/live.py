@@ -16,7 +16,6 @@ from audit.log.reader import Reader
 from audit.log.tail import End, EndReason
 from audit.log.wakeups import Sleeper, Wakeups
 from audit.metrics.changes import change_between, change_since, due_ms
-from audit.metrics.frames import frame_of
 from audit.metrics.pace import check_every
 from audit.metrics.panes import Panes
 from audit.metrics.plan import Plan
@@ -115,8 +114,6 @@ class LiveState:
 
     def _answer(self, panes: Panes, seen: Seen) -> Known:
         plan = self.plan
-        if plan.last_ms is not None:
-            panes.prune(frame_of(plan, seen.moment, None).low)
         result = self._measuring.told(plan, panes, seen)
         self._known = Known(result, seen, due_ms(plan, panes, seen.moment))
         return self._known

@@ -128,8 +128,7 @@ class Measuring:
             if not plan.carries and not plan.occurred:
                 low = max(0, frame_of(plan, seen.moment, 0).low) if plan.last_ms is not None else plan.low_ms or 0
             high = _END_MS if plan.high_ms is None or plan.occurred else plan.high_ms
-            moves = plan.last_ms is not None and plan.window_ms is None
-            if not has_rollups(plan) or (moves and not once):
+            if not has_rollups(plan) or (plan.slides and not once):
                 self.fold(plan, panes, _ids(low, high), seen.snapshot)
                 return seen
             # No event is later than the moment, so that a span without an end may as well end with a day.
@@ -150,10 +149,9 @@ class Measuring:
             Whether that was possible; None: they go further than what was seen.
         """
         size, name = plan.kept_ms, plan.metric
-        moves = plan.last_ms is not None and plan.window_ms is None
         low = frame_of(plan, seen.moment, None).low if plan.last_ms is not None else plan.low_ms
         high = plan.high_ms
-        if name is None or (moves and not once) or (plan.pane_ms % size and not moves):
+        if name is None or (plan.slides and not once) or (plan.pane_ms % size and not plan.slides):
             return False
         if plan.occurred and ((low or 0) % size or (high or 0) % size):
             # Who lies on which side of a bound can't be read again: those events may be anywhere in the log.
@@ -168,7 +166,7 @@ class Measuring:
         through = int(own.last_id, 16) + 1 if own.size else 0
         for start, body in kept.panes.items():
             place = panes.place(start)
-            whole = start >= (low or 0) if moves and not plan.carries else place == panes.place(start + size - 1)
+            whole = start >= (low or 0) if plan.slides and not plan.carries else place == panes.place(start + size - 1)
             if whole and place is not None:
                 for group, pane in decode_pane(plan, name, body).items():
                     panes.take(place, group, pane)

@@ -45,7 +45,7 @@ def answer_of(plan: Plan, panes: Panes, moment: Moment, first_ms: int | None) ->
 
     Args:
         plan: What is asked.
-        panes: All events of the query up to the moment, folded in.
+        panes: All events of the query up to the moment, folded in; those that have left the horizon are forgotten.
         moment: What is known.
         first_ms: Time of the log's first event.
 
@@ -53,6 +53,8 @@ def answer_of(plan: Plan, panes: Panes, moment: Moment, first_ms: int | None) ->
         TooLarge: there are too many windows, or windows of groups.
     """
     frame = frame_of(plan, moment, panes.first_ms if plan.occurred else first_ms)
+    if plan.last_ms is not None:
+        panes.prune(frame.low)
     if plan.group_by is not None and len(frame.slots) * len(panes.groups) > MAX_ROWS:
         rows = f"{len(frame.slots)} windows of {len(panes.groups)} groups"
         raise TooLarge("group_by", f"makes {rows}, at most {MAX_ROWS} together: choose longer windows")
@@ -66,6 +68,7 @@ class _Making:
     def __init__(self, plan: Plan, panes: Panes, moment: Moment, frame: Frame) -> None:
         self.plan = plan
         self.panes = panes.by_start
+        self.sliding = panes.sliding
         self.moment = moment
         self.frame = frame
         # A window over the whole span is all panes that are left.
@@ -118,7 +121,9 @@ class _Adding(_Making):
             pane = self.panes.get(slot.pane, _NOTHING).get(None)
             return [self._window(slot, None, [] if pane is None else [pane])]
         found: dict[GroupKey, list[Pane]] = {}
-        for key in self.inside(slot):
+        if self.sliding is not None:
+            found = {group: [pane] for group, pane in self.sliding.items()}
+        for key in self.inside(slot) if self.sliding is None else ():
             for group, pane in self.panes.get(key, {}).items():
                 found.setdefault(group, []).append(pane)
         if plan.group_by is None:
@@ -133,7 +138,10 @@ class _Adding(_Making):
         return self.window(slot, group, self._value(panes, count, slot.start, slot.end), count=count, late=late)
 
     def total(self) -> MetricValue:
-        panes = [pane for key in self.all_inside() for pane in self.panes[key].values()]
+        if self.sliding is not None:
+            panes = list(self.sliding.values())
+        else:
+            panes = [pane for key in self.all_inside() for pane in self.panes[key].values()]
         return self._value(panes, sum([pane.count for pane in panes]), self.frame.low, self.frame.end)
 
     def _value(self, panes: list[Pane], count: int, start: int, end: int) -> MetricValue:

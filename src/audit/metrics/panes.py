@@ -39,6 +39,7 @@ _STATES: Final[dict[str, Callable[[], Any]]] = {
     "quantiles": Histogram,
     "distinct": Distinct,
 }
+_SUBTRACTABLE: Final = ("count", "rate", "sum", "avg", "quantiles")
 _NUMBERS: Final = frozenset((int, float))
 _text: Final = msgspec.json.Encoder(order="deterministic")
 
@@ -118,6 +119,9 @@ class Panes:
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
         self.by_start: dict[int, dict[GroupKey, Pane]] = {}
+        subtractable = plan.measure in _SUBTRACTABLE and not plan.carries
+        self.sliding: dict[GroupKey, Pane] | None = {} if plan.slides and subtractable else None
+        """Of a window that slides, all panes together: what leaves it is taken back, not everything added up again."""
         self._groups: set[GroupKey] = set()
         self.first_ms: int | None = None
         """The earliest time of an event in them, where `occurred_at` places events."""
@@ -197,16 +201,22 @@ class Panes:
         for key, count in summed.items():
             groups = self.by_start.setdefault(key, {})
             groups[None] = Pane(None, count + (groups[None].count if groups else 0))
+            if self.sliding is not None:
+                self._slide(None, count, None)
 
     def take(self, start_ms: int, group: GroupKey, pane: Pane) -> None:
         """Take in a pane of the same plan that was kept somewhere."""
         self.first_ms = _least(self.first_ms, pane.first_ms)
         self._pane(start_ms, group).merge(pane)
+        if self.sliding is not None:
+            self.sliding.setdefault(group, Pane(new_state(self._plan))).merge(pane)
 
     def prune(self, before_ms: int) -> None:
         """Forget the panes that begin before a time; measures that carry it along keep what they add up to."""
         for start in [start for start in self.by_start if BEFORE < start < before_ms]:
             gone = self.by_start.pop(start)
+            for group, pane in gone.items() if self.sliding is not None else ():
+                self._leave(group, pane)
             if self._plan.carries:
                 for group, pane in gone.items():
                     self._pane(BEFORE, group).merge(pane)
@@ -266,7 +276,30 @@ class Panes:
         pane.count += count
         if values is not None:
             pane.state.add(values)
+        if self.sliding is not None:
+            self._slide(group, count, values)
         return pane
+
+    def _slide(self, group: GroupKey, count: int, values: list[Any] | None) -> None:
+        """Take events into the window that slides."""
+        sliding = self.sliding
+        assert sliding is not None  # noqa: S101 - asked by who knows it
+        pane = sliding.get(group)
+        if pane is None:
+            pane = sliding[group] = Pane(new_state(self._plan))
+        pane.count += count
+        if values is not None:
+            pane.state.add(values)
+
+    def _leave(self, group: GroupKey, gone: Pane) -> None:
+        """Take a pane back from the window that slides."""
+        assert self.sliding is not None  # noqa: S101 - asked by who knows it
+        pane = self.sliding[group]
+        pane.count -= gone.count
+        if not pane.count:
+            del self.sliding[group]
+        elif pane.state is not None:
+            pane.state.subtract(gone.state)
 
     def _late(self, key: int, recorded: Iterable[int]) -> Iterator[int]:
         """Yield, for each event that may be late, up to which end its windows were final when it came."""
@@ -290,6 +323,9 @@ class Panes:
         if pane is None:
             pane = groups[group] = Pane(new_state(self._plan))
             self._groups.add(group)
+            if len(self._groups) > MAX_GROUPS:
+                # Those that have left the horizon don't count.
+                self._groups = {group for groups in self.by_start.values() for group in groups}
             if len(self._groups) > MAX_GROUPS:
                 raise TooLarge("group_by", f"makes over {MAX_GROUPS} groups: choose a value with fewer, or a filter")
         return pane

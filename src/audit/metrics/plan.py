@@ -100,6 +100,11 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         return self.measure == "uptime" or (self.measure == "active" and self.by is not None)
 
     @property
+    def slides(self) -> bool:
+        """Whether there is one window, that of a horizon, which moves with every millisecond."""
+        return self.last_ms is not None and self.window_ms is None
+
+    @property
     def pane_ms(self) -> int:
         """Length of the panes that all windows are made of; 0: there is one window, over the whole span."""
         return 0 if self.window_ms is None else gcd(self.window_ms, self.hop_ms)
