@@ -5,7 +5,8 @@ import { css, html, LitElement, nothing, type TemplateResult } from "lit";
 import "./events-view.js";
 import type { EventsView } from "./events-view.js";
 import { countText } from "./format.js";
-import { formatShown, parseShown, type Shown } from "./query.js";
+import "./metrics-view.js";
+import { FIRST_CHART, formatShown, parseShown, type Shown } from "./query.js";
 import "./sign-in.js";
 import { mustSignIn, signOut } from "./sign-in.js";
 import { shared } from "./theme.js";
@@ -88,15 +89,36 @@ export class App extends LitElement {
   override render(): TemplateResult {
     return html`<header>
         <h1>Audit log</h1>
+        <nav aria-label="Views">
+          ${this.#link("Events", { ...this.shown, chart: undefined }, this.shown.chart === undefined)}
+          ${this.#link("Metrics", { ...this.shown, event: undefined, base: undefined, chart: this.shown.chart ?? FIRST_CHART }, this.shown.chart !== undefined)}
+        </nav>
         <span class="quiet">${this.#server}</span>
         ${this.#auth === "required" && this.#log ? html`<button class="plain" @click=${this.#leave}>Sign out</button>` : nothing}
         ${this.#size === undefined ? nothing : html`<span class="quiet">${countText(this.#size)} events when opened</span>`}
       </header>
       ${this.problem ? html`<p role="alert">${this.problem}</p>` : nothing}
-      ${this.signIn ? html`<audit-sign-in @signed-in=${this.#connect}></audit-sign-in>` : this.#events()}`;
+      ${this.signIn ? html`<audit-sign-in @signed-in=${this.#connect}></audit-sign-in>` : this.#view()}`;
   }
 
-  #events(): TemplateResult {
+  /** A link that a new tab can have, and that this one follows without loading anything. */
+  #link(name: string, shown: Shown, here: boolean): TemplateResult {
+    const follow = (event: MouseEvent) => {
+      if (event.ctrlKey || event.metaKey || event.shiftKey || event.button !== 0) return;
+      event.preventDefault();
+      this.#show(shown);
+    };
+    return html`<a href=${`./${formatShown(shown)}`} aria-current=${here ? "page" : nothing} @click=${follow}>${name}</a>`;
+  }
+
+  #view(): TemplateResult {
+    if (this.shown.chart !== undefined) {
+      return html`<audit-metrics-view
+        .log=${this.#log}
+        .shown=${this.shown}
+        @change-shown=${(event: CustomEvent<Shown>) => this.#show(event.detail)}
+      ></audit-metrics-view>`;
+    }
     return html`<audit-events-view
         .log=${this.#log}
         .shown=${this.shown}
@@ -133,6 +155,21 @@ export class App extends LitElement {
         padding: 8px 14px;
         background: var(--bad-bg);
       }
+      nav {
+        display: flex;
+        gap: 4px;
+      }
+      nav a {
+        padding: 2px 8px;
+        border-radius: 6px;
+        text-decoration: none;
+        color: inherit;
+      }
+      nav a[aria-current] {
+        background: var(--chosen);
+        font-weight: 600;
+      }
+      audit-metrics-view,
       audit-events-view {
         flex: 1;
         min-height: 0;

@@ -5,6 +5,18 @@ import type { ListQuery } from "@audit/client";
 export const FACETS = ["actor", "action", "outcome", "target", "request_id"] as const;
 export type Facet = (typeof FACETS)[number];
 
+/** A metric of the events, over time. */
+export interface Chart {
+  /** A measure, or the name of a registered metric behind `metric:`. */
+  readonly measure: string;
+  readonly field?: string | undefined;
+  readonly group?: string | undefined;
+  readonly window: string;
+  readonly last: string;
+}
+
+export const FIRST_CHART: Chart = { measure: "count", window: "1m", last: "1h" };
+
 export interface Shown {
   /** The topic, and what is nested below it; empty: everything. */
   readonly topic: readonly string[];
@@ -16,6 +28,8 @@ export interface Shown {
   readonly event?: string | undefined;
   /** The id of the event that it is compared with. */
   readonly base?: string | undefined;
+  /** In place of the events themselves. */
+  readonly chart?: Chart | undefined;
 }
 
 export const EVERYTHING: Shown = { topic: [], filter: {} };
@@ -43,6 +57,21 @@ export function parseShown(search: string): Shown {
     to: time("to"),
     event: id("event"),
     base: id("base"),
+    chart: params.get("view") === "metrics" ? parseChart(params) : undefined,
+  };
+}
+
+function parseChart(params: URLSearchParams): Chart {
+  const length = (name: "window" | "last") => {
+    const value = params.get(name) ?? "";
+    return /^\d+(ms|s|m|h|d|w)$/.test(value) ? value : FIRST_CHART[name];
+  };
+  return {
+    measure: params.get("measure") || FIRST_CHART.measure,
+    field: params.get("field") || undefined,
+    group: params.get("group") || undefined,
+    window: length("window"),
+    last: length("last"),
   };
 }
 
@@ -58,6 +87,13 @@ export function formatShown(shown: Shown): string {
     const value = shown[name];
     if (value !== undefined) params.set(name, value);
   }
+  if (shown.chart !== undefined) {
+    params.set("view", "metrics");
+    for (const name of ["measure", "field", "group", "window", "last"] as const) {
+      const value = shown.chart[name];
+      if (value !== undefined) params.set(name, value);
+    }
+  }
   // Slashes and colons may stand in a query string as they are, and people read it.
   const text = params.toString().replaceAll("%2F", "/").replaceAll("%3A", ":");
   return text === "" ? "" : `?${text}`;
@@ -65,7 +101,7 @@ export function formatShown(shown: Shown): string {
 
 /** Whether two of them ask for the same events, whatever detail is open. */
 export function sameEvents(one: Shown, other: Shown): boolean {
-  const bare = (shown: Shown) => formatShown({ ...shown, event: undefined, base: undefined });
+  const bare = (shown: Shown) => formatShown({ ...shown, event: undefined, base: undefined, chart: undefined });
   return bare(one) === bare(other);
 }
 

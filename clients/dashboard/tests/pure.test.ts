@@ -25,6 +25,16 @@ const shown: fc.Arbitrary<Shown> = fc.record({
   to: time,
   event: id,
   base: id,
+  chart: fc.option(
+    fc.record({
+      measure: fc.constantFrom("count", "sum", "metric:audit.events"),
+      field: fc.constantFrom("data.ms", undefined),
+      group: fc.constantFrom("actor.id", undefined),
+      window: fc.constantFrom("1m", "10s"),
+      last: fc.constantFrom("1h", "30d"),
+    }),
+    { nil: undefined },
+  ),
 });
 
 test("an address brings back what it was made of", () => {
