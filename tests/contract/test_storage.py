@@ -33,6 +33,8 @@ from audit.storage.port import (
     ChildCount,
     Found,
     Head,
+    KeptMetric,
+    MetricWrite,
     RollupRange,
     Rollups,
     Search,
@@ -433,6 +435,29 @@ def test_claims_are_known_once_sealed_and_the_newest_wins(opener: Callable[[], S
     storage.close()
 
 
+def test_what_is_kept_of_metrics_comes_back_pane_by_pane(opener: Callable[[], Storage]) -> None:
+    storage = opener()
+    assert storage.metrics() == {}
+    assert storage.metric("a", 0, 1) is None
+
+    def keep(*writes: MetricWrite) -> None:
+        storage.append(Batch((), None, (), metrics=writes))
+
+    keep(MetricWrite("a", b"1", {-60: b"x", 0: b"y", 60: b"z"}), MetricWrite("ab", b"2", {0: b"other"}))
+    assert storage.metrics() == {"a": b"1", "ab": b"2"}
+    assert storage.metric("a", -(1 << 62), 1 << 62) == KeptMetric(b"1", {-60: b"x", 0: b"y", 60: b"z"})
+    assert storage.metric("a", 0, 60) == KeptMetric(b"1", {0: b"y"})
+    keep(MetricWrite("a", b"3", {0: b"Y", 120: b"w"}))
+    assert storage.metric("a", -60, 121) == KeptMetric(b"3", {-60: b"x", 0: b"Y", 60: b"z", 120: b"w"})
+    keep(MetricWrite("a", b"4", {60: b"new"}, anew=True))
+    storage.close()
+    storage = opener()
+    assert storage.metrics() == {"a": b"4", "ab": b"2"}
+    assert storage.metric("a", -60, 121) == KeptMetric(b"4", {60: b"new"})
+    assert storage.metric("ab", -60, 121) == KeptMetric(b"2", {0: b"other"})
+    storage.close()
+
+
 def test_a_closed_storage_refuses_every_call_and_may_be_closed_again(opener: Callable[[], Storage]) -> None:
     storage = opener()
     writer = Writer(storage)
@@ -449,6 +474,8 @@ def test_a_closed_storage_refuses_every_call_and_may_be_closed_again(opener: Cal
         lambda: storage.children((), "", 10),
         lambda: storage.topic_counts([("a",)]),
         lambda: storage.rollups(("a",), []),
+        storage.metrics,
+        lambda: storage.metric("a", 0, 1),
     ]
     for call in calls:
         with pytest.raises(StoreClosed):
