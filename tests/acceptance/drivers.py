@@ -116,7 +116,7 @@ class Driver(Protocol):
         ...
 
     async def store(self) -> Json:
-        """Return `{id, size, first_id, last_id}`."""
+        """Return `{id, size, first_id, last_id, origin, key}`."""
         ...
 
     def subscribe(self, **query: Any) -> AbstractAsyncContextManager[Tail]:
@@ -166,7 +166,8 @@ class _Verbs:
 
     async def store(self) -> Json:
         info = await self._log.info() if isinstance(self._log, RemoteAudit) else self._log.info()
-        return {"id": info.store_id, "size": info.size, "first_id": info.first_id, "last_id": info.last_id}
+        ends = {"first_id": info.first_id, "last_id": info.last_id}
+        return {"id": info.store_id, "size": info.size, **ends, "origin": info.origin, "key": info.key}
 
     @asynccontextmanager
     async def subscribe(self, **query: Any) -> AsyncIterator[Tail]:

@@ -61,7 +61,8 @@ async def test_store_tells_its_size_and_its_ends(driver: Driver) -> None:
     assert (empty["size"], empty["first_id"], empty["last_id"]) == (0, None, None)
     receipts = await driver.append([new(n) for n in range(30)])
     store = await driver.store()
-    assert store == {"id": empty["id"], "size": 30, "first_id": receipts[0]["id"], "last_id": receipts[-1]["id"]}
+    ends = {"first_id": receipts[0]["id"], "last_id": receipts[-1]["id"]}
+    assert store == {"id": empty["id"], "size": 30, **ends, "origin": f"audit/{empty['id']}", "key": None}
 
 
 async def test_topics_are_normalised_and_found_in_either_form(driver: Driver) -> None:

@@ -411,6 +411,24 @@ async def test_what_is_read_counts_by_its_bytes(tmp_path: Path) -> None:
         assert (await fetch(place.base, "/v1/events", headers=headers)).status == 200
 
 
+async def test_nobody_has_more_connections_than_may_be(tmp_path: Path) -> None:
+    async with door(tmp_path, AccessRules(connections_each=2, connections_per_address=3)) as place:
+        token, other = place.token("reader", "a"), place.token("reader", "a")
+        async with (
+            connect(place.url, token=token),
+            connect(place.url, token=token) as log,
+            stream(place.base, "/v1/events/stream?topic=a", headers=bearer(other)) as opened,
+        ):
+            assert opened.status == 200
+            with pytest.raises(Overloaded, match="has 2 connections open"):
+                await connect(place.url, token=token)
+            with pytest.raises(Overloaded, match=r"address 127.0.0.1 has 3 connections open"):
+                await connect(place.url, token=other)
+            refused = await fetch(place.base, "/v1/events/stream?topic=a", headers=bearer(other))
+            assert refused.status == 503
+            await log.list(("a",))
+
+
 # -- users of this machine
 
 
@@ -453,6 +471,25 @@ async def test_who_looked_is_in_the_log(tmp_path: Path) -> None:
             ("audit.access.read", "denied", name),
         }
         assert all(token not in str(event) for event in events)
+
+
+async def test_what_became_of_tokens_is_in_the_log_once(tmp_path: Path) -> None:
+    path = tmp_path / "tokens.json"
+    token = ""
+    async with memory_audit() as log:
+        for _ in range(2):
+            access = GuardedAccess(path, AccessRules(), SystemClock())
+            async with log.serve("127.0.0.1:0", access=access) as server:
+                place = Door(log, server, path, access)
+                if not place.access._tokens:
+                    token = place.token("reader", "a")
+                    place.revoke(token)
+                access._reread()
+                record: Any = server._served and server._served._record
+                await access._record_tokens(record)
+        events = (await log.list(("audit", "access", "token"))).events
+        assert [event.action for event in events] == ["audit.access.token.created", "audit.access.token.revoked"]
+        assert {event.targets[0].id for event in events} == {token.split("_")[1]}
 
 
 async def test_a_server_that_stops_writes_down_who_looked(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from http import HTTPStatus
 from typing import Any, Final
 
-from audit.model.errors import AuditError, Unauthorized
+from audit.model.errors import AuditError, Overloaded, Unauthorized
 from audit.protocol.limits import SUBPROTOCOL, CloseCode
 from audit.server.connection import Connection
 from audit.server.context import ServerContext
@@ -55,15 +55,21 @@ class Rpc:
         try:
             principal = await context.access.authenticate(scope)
         except Unauthorized as error:
+            context.traffic.answered("connect", error.code)
             return CloseCode.UNAUTHORIZED, str(error)
         except AuditError as error:
             return CloseCode.FORBIDDEN, str(error)
+        try:
+            leave = context.access.admit(principal)
+        except Overloaded as error:
+            return CloseCode.TOO_MANY, str(error)
         context.traffic.connections += 1
         try:
             connection = Connection(scope[LINK], context, principal)
             return await connection.run(_gone(receive))
         finally:
             context.traffic.connections -= 1
+            leave()
 
 
 async def _gone(receive: Receive) -> None:

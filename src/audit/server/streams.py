@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from contextlib import closing
+from collections.abc import Callable
+from contextlib import ExitStack
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -98,7 +99,7 @@ class Stream:
         if resumed and params.seek_end is not None:
             # Only what a browser asks for again can be over before it begins.
             first = await tail.read(_READ_EVENTS, timeout_s=context.options.progress_s)
-        return _Streaming(context, principal, core, tail, first, send)
+        return _Streaming(context, principal, context.access.admit(principal), core, tail, first, send)
 
 
 class _Streaming:
@@ -108,6 +109,7 @@ class _Streaming:
         self,
         context: ServerContext,
         principal: Principal,
+        leave: Callable[[], None],
         core: TailCore,
         tail: Tail,
         first: Notice | None,
@@ -115,6 +117,7 @@ class _Streaming:
     ) -> None:
         self._context = context
         self._principal = principal
+        self._leave = leave
         self._core = core
         self._tail = tail
         self._first = first
@@ -125,7 +128,9 @@ class _Streaming:
 
     async def run(self, method: str, receive: Receive) -> None:
         """Send until the tail ends, the peer leaves or is aborted, or the server stops."""
-        with closing(self._tail):
+        with ExitStack() as ends:
+            ends.callback(self._leave)
+            ends.callback(self._tail.close)
             if isinstance(self._first, End):
                 # A browser connects again after every end, except after this answer.
                 await self._send(_start(HTTPStatus.NO_CONTENT))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,7 +24,7 @@ from audit.model.event import Actor, NewEvent, Outcome
 from audit.model.topic import Topic
 from audit.server.access.addresses import Network, address_of
 from audit.server.access.identity import Peer, Shown, shown_by
-from audit.server.access.journal import Journal, Note, topics_of
+from audit.server.access.journal import Journal, Note, token_events, topics_of
 from audit.server.access.port import Ask, Ended, Principal, Record
 from audit.server.access.rates import Bucket
 from audit.server.access.rules import ROLES, Assigned, Grant, Role, refusal
@@ -44,6 +45,7 @@ _FIRST_DELAY_S: Final = 0.05
 _REMEMBERED: Final = 10_000
 _BYTES: Final = "bytes"
 _DOTS_OF_JWT: Final = 2
+_MOST_EVENTS: Final = 500
 
 Follower = tuple[Principal, Ended]
 
@@ -69,12 +71,16 @@ class AccessRules:
         certificates: What holders of certificates may do, by their subject, such as `CN=collector,O=Example`.
         users: What users of this machine may do through a unix socket, by their number.
         trusted_proxies: Networks whose word is taken on where a request comes from.
+        connections_each: WebSockets and streams that one may have open.
+        connections_per_address: The same, from one address.
     """
 
     roles: Mapping[str, Role] = field(default_factory=lambda: dict(ROLES))
     certificates: Mapping[str, Assigned] = field(default_factory=dict)
     users: Mapping[int, Assigned] = field(default_factory=dict)
     trusted_proxies: Sequence[Network] = ()
+    connections_each: int = 1_000
+    connections_per_address: int = 2_000
 
 
 class GuardedAccess:
@@ -116,6 +122,8 @@ class GuardedAccess:
         self._buckets: LRUCache[tuple[str, str, str], Bucket | None] = LRUCache(_REMEMBERED)
         self._failures: LRUCache[str, tuple[int, int]] = LRUCache(_REMEMBERED)
         self._journal = Journal()
+        self._connections: Counter[str] = Counter()
+        self._told_tokens: dict[str, Token] = {}
         self.refused_logins = 0
         """Requests so far that showed something that is not good."""
 
@@ -274,6 +282,26 @@ class GuardedAccess:
 
     # The end
 
+    def admit(self, principal: Principal) -> Callable[[], None]:
+        """Count a connection that stays open; see `port.Access`."""
+        counted = (
+            (f"{principal.kind} {principal.name}", self._rules.connections_each),
+            (f"the address {principal.address}", self._rules.connections_per_address),
+        )
+        for who, most in counted:
+            if self._connections[who] >= most:
+                raise Overloaded(f"{who} has {most} connections open already")
+        for who, _ in counted:
+            self._connections[who] += 1
+
+        def leave() -> None:
+            for who, _ in counted:
+                self._connections[who] -= 1
+                if not self._connections[who]:
+                    del self._connections[who]
+
+        return leave
+
     def follow(self, principal: Principal, ended: Ended) -> Callable[[], None]:
         """Have `ended` called when somebody's access is over; see `port.Access`."""
         self._note("login", principal, "success")
@@ -306,6 +334,7 @@ class GuardedAccess:
                 await asyncio.sleep(_LOOK_S)
                 await asyncio.to_thread(self._reread)
                 self._tell_ended()
+                await self._record_tokens(record)
                 await self._record(record, everything=False)
         finally:
             await self._record(record, everything=True)
@@ -337,6 +366,20 @@ class GuardedAccess:
     ) -> None:
         note = Note(what, principal.kind, principal.name, principal.address, outcome, topics_of(topics), detail)
         self._journal.note(note, self._clock.wall_ms())
+
+    async def _record_tokens(self, record: Record) -> None:
+        """Record the tokens that were made or revoked since; each once, also over restarts, by its key."""
+        tokens, told = self._tokens, self._told_tokens
+        if tokens is told:
+            return
+        events = [event for name, token in tokens.items() if told.get(name) != token for event in token_events(token)]
+        for start in range(0, len(events), _MOST_EVENTS):
+            try:
+                await record(events[start : start + _MOST_EVENTS])
+            except AuditError as error:
+                _log.warning("what became of tokens is not recorded yet: %s", error)
+                return
+        self._told_tokens = tokens
 
     async def _record(self, record: Record, *, everything: bool) -> None:
         events = self._journal.due(self._clock.wall_ms(), everything=everything)

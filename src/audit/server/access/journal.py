@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final, NamedTuple
 
-from audit.model.event import Actor, NewEvent, Outcome
+from audit.model.event import Actor, NewEvent, Outcome, Target
 from audit.model.topic import INTERNAL_ROOT, Topic, format_topic
+from audit.server.access.tokens import Token
 
-__all__ = ["ROOT", "Journal", "Note"]
+__all__ = ["ROOT", "Journal", "Note", "token_events", "topics_of"]
 
 ROOT: Final = (INTERNAL_ROOT, "access")
 _QUIET_MS: Final = 60_000
@@ -93,6 +94,25 @@ class Journal:
             events.append(NewEvent(topics=[(*ROOT, "more")], action=action, data=data))
             self._more = 0
         return events
+
+
+def token_events(token: Token) -> list[NewEvent]:
+    """Return what is told of a token: that it was made, and that it was revoked. The same for the same token."""
+    moments = [("created", token.created_ms)]
+    if token.revoked_ms is not None:
+        moments.append(("revoked", token.revoked_ms))
+    data = {"role": token.role, "topics": [_plain(format_topic(topic)) for topic in token.topics[:_MOST_TOPICS]]}
+    return [
+        NewEvent(
+            topics=[(*ROOT, "token")],
+            action=f"{INTERNAL_ROOT}.access.token.{what}",
+            occurred_at=datetime.fromtimestamp(ms / 1000, UTC),
+            targets=[Target(type="token", id=token.id)],
+            data=data,
+            idempotency_key=f"{INTERNAL_ROOT}/access/token/{token.id}/{what}",
+        )
+        for what, ms in moments
+    ]
 
 
 def _event(note: Note, count: _Count) -> NewEvent:

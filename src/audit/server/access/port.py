@@ -94,6 +94,17 @@ class Access(Protocol):
         """
         ...
 
+    def admit(self, principal: Principal) -> Callable[[], None]:
+        """Count a connection that stays open.
+
+        Returns:
+            What is to be called at its end.
+
+        Raises:
+            Overloaded: somebody, or their address, has too many.
+        """
+        ...
+
     def follow(self, principal: Principal, ended: Ended) -> Callable[[], None]:
         """Have `ended` called, on the event loop, within a second of the end of somebody's access.
 
@@ -141,6 +152,10 @@ class OpenAccess:
     def stamp(self, principal: Principal, events: Sequence[NewEvent]) -> Sequence[NewEvent]:  # noqa: ARG002 - the port's
         """Return the events as they are."""
         return events
+
+    def admit(self, principal: Principal) -> Callable[[], None]:  # noqa: ARG002 - the port's
+        """Do nothing: the server's own bound is for all together."""
+        return _nothing
 
     def follow(self, principal: Principal, ended: Ended) -> Callable[[], None]:  # noqa: ARG002 - the port's
         """Do nothing: it does not end."""
