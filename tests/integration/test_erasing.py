@@ -2,6 +2,7 @@
 
 import os
 import random
+import re
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -93,6 +94,29 @@ def test_no_file_holds_what_was_erased(before: int, after: int, reopened: bool, 
         assert log.append(NewEvent(topics=[("x",)], idempotency_key="key 2")) == gone[2]
         check_log(log)
     assert not holding(path, mark)
+
+
+def test_no_list_of_files_and_no_log_of_the_driver_names_what_was_erased(tmp_path: Path) -> None:
+    """LevelDB notes the first and last key of each table, and those that it compacts; a posting list's has a term."""
+    path, mark = tmp_path / "data", f"MARK{os.urandom(4).hex()}"
+    with Audit.open_sync(path, create=True, options=ROOMY) as log:
+        receipts: list[Receipt] = []
+        for start in range(0, 11_000, 1_000):
+            names = [f"{mark}.{number:05}{'x' * 900}" for number in range(start, start + 1_000)]
+            receipts += log.append_many([NewEvent(topics=[("a",)], context={"request_id": name}) for name in names])
+        # Compacts the tables, which end somewhere among the lists of requests.
+        log.erase([receipts[0].id], reason="r")
+        log.erase([receipts[1].id], reason="r")
+        found = {
+            int(number)
+            for file in (path / "log").iterdir()
+            if file.suffix != ".ldb"
+            for number in re.findall(mark.encode() + rb"\.(\d{5})", file.read_bytes())
+        }
+        assert found - {0, 1}
+        log.erase([receipts[number].id for number in found], reason="r")
+        for number in {0, 1, *found}:
+            assert not holding(path, f"{mark}.{number:05}")
 
 
 def test_erasing_twice_is_harmless_and_recorded_once() -> None:
