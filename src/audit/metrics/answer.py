@@ -59,7 +59,7 @@ def answer_of(plan: Plan, panes: Panes, moment: Moment, first_ms: int | None) ->
         rows = f"{len(frame.slots)} windows of {len(panes.groups)} groups"
         raise TooLarge("group_by", f"makes {rows}, at most {MAX_ROWS} together: choose longer windows")
     made = (_Carrying if plan.carries else _Adding)(plan, panes, moment, frame)
-    return Answer([window for slot in frame.slots for window in made.windows(slot)], made.total(), frame.low)
+    return Answer(made.all_windows(), made.total(), frame.low)
 
 
 class _Making:
@@ -113,6 +113,19 @@ class _Making:
 
 class _Adding(_Making):
     """Measures of what lies in a window."""
+
+    def all_windows(self) -> list[Window]:
+        """Return the windows, in their order."""
+        plan, panes = self.plan, self.panes
+        if plan.measure != "count" or plan.group_by is not None or plan.occurred or self.size != plan.window_ms:
+            return [window for slot in self.frame.slots for window in self.windows(slot)]
+        # The most windows are asked for of this: a pane each, and nothing to compute.
+        closed = self.moment.closed_ms
+        counts = {key: found[None].count for key, found in panes.items()}
+        return [
+            Window(start=instant_of(start), end=instant_of(end), value=count, count=count, final=end <= closed)
+            for start, end, count in [(start, end, counts.get(pane, 0)) for start, end, pane in self.frame.slots]
+        ]
 
     def windows(self, slot: Slot) -> list[Window]:
         plan = self.plan
@@ -181,6 +194,10 @@ def _not_yet(start: int, end: int, moment: Moment) -> bool:
 
 class _Carrying(_Making):
     """Measures in which what happened before a window counts."""
+
+    def all_windows(self) -> list[Window]:
+        """Return the windows, in their order."""
+        return [window for slot in self.frame.slots for window in self.windows(slot)]
 
     def __init__(self, plan: Plan, panes: Panes, moment: Moment, frame: Frame) -> None:
         super().__init__(plan, panes, moment, frame)
