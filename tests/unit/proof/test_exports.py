@@ -91,6 +91,17 @@ def test_lines_left_out_added_or_swapped_are_refused() -> None:
         checked(b"".join([lines[0], *lines[4:7], *lines[1:4], lines[7]]))
 
 
+@pytest.mark.parametrize(
+    ("line", "other"),
+    [(b'{"end":{', b'{"end": {'), (b'"events":2}}\n', b'"events":2}} \n'), (b'"checkpoint":', b'"checkpo\\u0069nt":')],
+)
+def test_a_line_in_another_spelling_is_refused(line: bytes, other: bytes) -> None:
+    raw = export([3, 4])
+    assert raw.count(line) >= 1
+    with pytest.raises(ProofMalformed, match=r"^line \d: is not spelled as an export spells it"):
+        checked(raw.replace(line, other))
+
+
 def test_the_error_names_the_events_between_which_it_is() -> None:
     events = [*EVENTS[:4], EVENTS[4].replace(b'"x"', b'"y"'), *EVENTS[5:]]
     with pytest.raises(HashMismatch, match=r"^one of 3 events, 3 to 7: is not the one"):
