@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
 from typing import Final
 
 import msgspec
@@ -13,6 +14,7 @@ from audit.cli.options import Format
 from audit.cli.terminal import console, flush, printable, write
 from audit.codec.csvtext import encode_rows
 from audit.codec.texts import instant
+from audit.metrics.durations import parse_duration
 from audit.metrics.query import Group, MetricQuery, MetricResult, MetricValue, Window
 from audit.metrics.rows import WINDOW_COLUMNS, encode_windows
 
@@ -76,7 +78,8 @@ def _lines(query: MetricQuery, result: MetricResult) -> Iterator[str]:
     if query.group_by is None and not any(window.group is not UNSET for window in result.windows):
         yield from _windows(result.windows)
     else:
-        yield from _groups(result.windows)
+        hop = query.hop or query.window
+        yield from _groups(result.windows, None if hop is None else parse_duration(hop, "hop"))
 
 
 def _windows(windows: Sequence[Window]) -> Iterator[str]:
@@ -88,19 +91,23 @@ def _windows(windows: Sequence[Window]) -> Iterator[str]:
         yield f"{shown}  {bar(_number(window.value), most, _BAR)}".rstrip()
 
 
-def _groups(windows: Sequence[Window]) -> Iterator[str]:
+def _groups(windows: Sequence[Window], hop_ms: int | None) -> Iterator[str]:
     """Yield a line for each group: its windows as one row of bars, the largest and the newest of its values."""
-    starts = sorted({window.start for window in windows})
-    place = {start: number for number, start in enumerate(starts)}
+    if not windows:
+        return
+    first, last = windows[0].start, windows[-1].start
+
+    def place(start: datetime) -> int:
+        # A group has no window where it has no event: such a time is a blank in its row, not left out.
+        return 0 if hop_ms is None else -(-(start - first) // timedelta(milliseconds=hop_ms))
+
     rows: dict[Group, list[float | None]] = {}
     newest: dict[Group, MetricValue] = {}
     for window in windows:
         group = None if window.group is UNSET else window.group
-        rows.setdefault(group, [None] * len(starts))[place[window.start]] = _number(window.value)
+        rows.setdefault(group, [None] * (place(last) + 1))[place(window.start)] = _number(window.value)
         newest[group] = window.value
-    if not rows:
-        return
-    yield f"{'':{_NAME}}  {'most':>10}  {'newest':>10}  from {instant(starts[0], 'seconds')} on"
+    yield f"{'':{_NAME}}  {'most':>10}  {'newest':>10}  {instant(first, 'seconds')} to {instant(last, 'seconds')}"
     ordered = sorted(rows, key=lambda group: -sum([value for value in rows[group] if value is not None]))
     for group in ordered:
         name = "-" if group is None else printable(group if isinstance(group, str) else _json(group))
