@@ -16,14 +16,18 @@ from typing import Any, Final
 
 from audit import Actor, Audit, AuditError, Batch, NewEvent, Receipt, StoreOptions, SyncAudit
 from audit.app.fsck import check_store
+from audit.metrics.query import Metric
 from audit.model.topic import Topic
 from audit.testing import FakeClock
 
-__all__ = ["OPTIONS", "QUERIES", "digest", "made_event"]
+__all__ = ["KEPT", "OPTIONS", "QUERIES", "digest", "made_event"]
 
 OPTIONS: Final = StoreOptions(
     write_buffer_bytes=1 << 16, recent_bytes=1 << 14, block_cache_bytes=1 << 18, min_free_bytes=0, reserve_bytes=0
 )
+
+KEPT: Final = Metric(name="actors", measure="distinct", field="actor.id", pane="1m")
+"""A metric that is kept in the store."""
 
 QUERIES: Final[dict[str, dict[str, Any]]] = {
     "everything": {},
@@ -131,8 +135,23 @@ def counted_over_time(log: SyncAudit) -> dict[str, Any]:
         error = asked(lambda: found.extend(log.metrics.get(measure="count", topic=topic, window=window).windows))
         return {"error": error, "windows": [[str(one.start), one.value] for one in found]}
 
+    def registered() -> dict[str, Any]:
+        found: list[Any] = []
+        error = asked(lambda: found.extend(log.metrics.get(metric=KEPT.name, window="1h").windows))
+        return {"error": error, "windows": [[str(one.start), one.value] for one in found]}
+
     asked_for: list[tuple[Topic, str]] = [((), "1d"), (("half",), "1h"), (("deep", "rare"), "1m")]
-    return {f"{topic} by {window}": counts(topic, window) for topic, window in asked_for}
+    return {f"{topic} by {window}": counts(topic, window) for topic, window in asked_for} | {KEPT.name: registered()}
+
+
+def proved(log: SyncAudit, event_id: str) -> dict[str, Any]:
+    """Prove that an event is in the log."""
+    found: list[Any] = []
+    error = asked(lambda: found.append(log.inclusion(event_id)))
+    return {
+        "error": error,
+        "proof": [[one.index, [part.hex() for part in one.hashes], one.checkpoint] for one in found],
+    }
 
 
 def examined(path: Path, samples: dict[str, Any]) -> dict[str, Any]:
@@ -152,6 +171,7 @@ def examined(path: Path, samples: dict[str, Any]) -> dict[str, Any]:
             answers["events"] = {event_id: fetched(log, event_id) for event_id in samples["ids"]}
             answers["topics"] = counted(log)
             answers["counts"] = counted_over_time(log)
+            answers["proofs"] = {event_id: proved(log, event_id) for event_id in samples["ids"]}
             # Last, since it appends when the key is not known.
             answers["receipts"] = {str(number): repeated(log, number) for number in samples["numbers"]}
 

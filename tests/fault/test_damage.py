@@ -18,12 +18,26 @@ from msgspec import structs
 
 from audit import Audit
 from audit.codec.events import event_id_text, event_index
-from audit.codec.keys import CHUNK, COMMIT, END, META, RECEIPT, ROLLUP, SEGMENT, SEGMENT_RECEIPTS, TILE, TOPIC
+from audit.codec.keys import (
+    CHUNK,
+    COMMIT,
+    END,
+    META,
+    METRIC,
+    PANE,
+    RECEIPT,
+    ROLLUP,
+    SEGMENT,
+    SEGMENT_RECEIPTS,
+    TILE,
+    TOPIC,
+    TREE,
+)
 from audit.storage.driver import plyvel
 from audit.storage.opening import open_store
 from audit.testing import FakeClock, log_on
 from tests.fault.children import Child, started
-from tests.fault.damaged import OPTIONS, QUERIES, counted_over_time, digest, made_event
+from tests.fault.damaged import KEPT, OPTIONS, QUERIES, counted_over_time, digest, made_event, proved
 from tests.fault.report import record, scaled, seeded
 from tests.stores import copy_store
 
@@ -41,6 +55,7 @@ class Whole(NamedTuple):
     answers: dict[str, list[bytes]]
     topics: list[Any]
     counts: dict[str, Any]
+    proofs: dict[str, Any]
     readers: tuple[Child, Child]
 
     def examined(self, damaged: Path, damages: Iterable[Callable[[Path], str]]) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -78,6 +93,8 @@ def append_events(path: Path, first: int, end: int, killed: Path | None = None) 
             number += count
             if chance.random() < 0.2:
                 clock.advance(chance.randrange(5))
+        log.metrics.register(KEPT)
+        log.metrics.settle()
         if killed is not None:
             copy_store(path, killed)
         return {name: paged(log, arguments) for name, arguments in QUERIES.items()}
@@ -102,21 +119,31 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Whole]:
     tables = sum(1 for _ in (path / "log").glob("*.ldb"))
     assert tables >= 4
     assert sum(file.stat().st_size for file in (path / "log").glob("*.log")) > 10_000
-    with Audit.open_sync(shutil.copytree(path, path.with_name("copy")), options=OPTIONS, clock=FakeClock()) as log:
-        topics = [list(row) for row in log.topics().topics]
-        counts = counted_over_time(log)
     chance = random.Random(SEED)
-    samples = {
+    samples: dict[str, list[Any]] = {
         "ids": [event_id_text(stored[at]).decode() for at in chance.sample(range(EVENTS), 20)],
         "numbers": [number * 3 for number in chance.sample(range(EVENTS // 3), 10)],
     }
+    with Audit.open_sync(shutil.copytree(path, path.with_name("copy")), options=OPTIONS, clock=FakeClock()) as log:
+        topics = [list(row) for row in log.topics().topics]
+        counts = counted_over_time(log)
+        proofs = {event_id: proved(log, event_id) for event_id in samples["ids"]}
     samples_file = path.with_name("samples.json")
     samples_file.write_text(json.dumps(samples))
     with started("damaged.py", samples_file) as one, started("damaged.py", samples_file) as other:
-        yield Whole(path, closed, answers, topics, counts, (one, other))
+        yield Whole(path, closed, answers, topics, counts, proofs, (one, other))
 
 
 # -- judging -----------------------------------------------------------------------------------------------------------
+
+
+def judge_proofs(whole: Whole, told: dict[str, Any], *, complete: bool) -> bool:
+    for event_id, proof in told.items():
+        assert proof["error"] is None or proof["error"] in {*TOLD, "not_found"}, (event_id, proof)
+        if complete:
+            assert proof["error"] != "not_found"
+            assert proof["error"] is not None or proof == whole.proofs[event_id], f"another proof: {event_id}"
+    return any(proof["error"] in TOLD for proof in told.values())
 
 
 def judge_counts(whole: Whole, told: dict[str, Any], *, complete: bool) -> bool:
@@ -167,6 +194,7 @@ def judge(whole: Whole, told: dict[str, Any], *, may_be_shorter: bool = False) -
     if size == EVENTS and topics["error"] is None:
         assert topics["rows"] == json.loads(json.dumps(whole.topics)), "other counts"
     failed += judge_counts(whole, told["counts"], complete=size == EVENTS)
+    failed += judge_proofs(whole, told["proofs"], complete=size == EVENTS)
     if failed:
         assert told["findings"], f"{failed} reads failed, and fsck finds nothing"
         return "told"
@@ -457,13 +485,17 @@ def delete_record(database: Any, key: bytes, record: bytes, chance: random.Rando
     return "deleted"
 
 
-@pytest.mark.parametrize("kind", [CHUNK, COMMIT, RECEIPT, ROLLUP, SEGMENT_RECEIPTS, SEGMENT, TOPIC], ids=bytes.decode)
+SEALED: Final = (CHUNK, COMMIT, METRIC, PANE, RECEIPT, ROLLUP, SEGMENT_RECEIPTS, SEGMENT, TILE, TREE, TOPIC)
+"""Kinds of records that have a checksum of their own."""
+
+
+@pytest.mark.parametrize("kind", SEALED, ids=bytes.decode)
 def test_a_bit_flipped_in_a_record_is_told_by_its_own_checksum(kind: bytes, whole: Whole, tmp_path: Path) -> None:
     assert_taken_well(whole, tmp_path, [changed_by_hand(kind, flip_record, number) for number in range(3)])
 
 
 @pytest.mark.parametrize(
-    "kind", [CHUNK, COMMIT, RECEIPT, ROLLUP, SEGMENT_RECEIPTS, SEGMENT, TOPIC, META, END], ids=bytes.decode
+    "kind", [CHUNK, COMMIT, RECEIPT, ROLLUP, SEGMENT_RECEIPTS, SEGMENT, TILE, TREE, TOPIC, META, END], ids=bytes.decode
 )
 def test_a_record_that_is_missing_is_found_by_fsck(kind: bytes, whole: Whole, tmp_path: Path) -> None:
     ((where, told),) = whole.examined(tmp_path, [changed_by_hand(kind, delete_record, 0)])

@@ -162,7 +162,8 @@ class Measuring:
         if kept is None or own is None or check_metric(own.metric).digest != plan.kept:
             return False
         if own.size > seen.snapshot.size:
-            return None
+            # Of a log that was longer, until they are folded anew: read the events.
+            return None if own.size <= self._sequencer.snapshot.size else False
         through = int(own.last_id, 16) + 1 if own.size else 0
         for start, body in kept.panes.items():
             place = panes.place(start)

@@ -72,7 +72,12 @@ class Registered:
         self._sleeper: Sleeper | None = None
         for name, body in handle.read(lambda storage: storage.metrics()).items():
             kept = decode_kept(name, body)
-            self._foldings[name] = Folding(kept.metric, check_metric(kept.metric), _position(kept))
+            position = _position(kept)
+            if position is not None and position.last_id > sequencer.snapshot.last_id:
+                # Its panes hold what is not in the log any more, and would never be asked to take in what comes next.
+                _log.warning("metric %s has events that the log has lost: it is folded anew", name)
+                position = None
+            self._foldings[name] = Folding(kept.metric, check_metric(kept.metric), position)
 
     def register(self, metric: Metric) -> None:
         """Keep a metric from now on; one of the same name and definition goes on, one of another begins anew.
