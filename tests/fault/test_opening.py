@@ -200,7 +200,7 @@ def test_of_simultaneous_creations_one_creates_and_the_others_find_a_store(tmp_p
         (info,) = [one for one in found if one is not StoreExists]
         assert [one.name for one in (tmp_path / f"{number}").iterdir()] == ["log"]
         with Audit.open_sync(tmp_path / f"{number}", options=OPTIONS) as log:
-            assert log.info() == info
+            assert log.info().store_id == info.store_id
 
 
 def test_of_simultaneous_openings_that_create_one_has_the_store_and_the_others_are_told_who(tmp_path: Path) -> None:
@@ -482,9 +482,8 @@ def test_a_nearly_full_disk_refuses_appends_before_it_is_full(small_disk: Path) 
     # It can be closed, opened and read as it is.
     with Audit.open_sync(path, options=options) as log:
         assert_kept(log, kept)
-        reserve = path / "reserve"
-        assert reserve.exists()
-        reserve.unlink()
+        # Given up already where LevelDB was merging tables, which takes space, when it was closed.
+        (path / "reserve").unlink(missing_ok=True)
     with Audit.open_sync(path, options=OPTIONS) as log:
         assert log.append(refused).index == len(kept)
 
