@@ -1,17 +1,27 @@
 /** One event in full: its stored JSON, what differs from another, and ways to take it elsewhere. */
 
+import { Forbidden, type RemoteLog, TamperDetected, type Verified, verifyInclusion } from "@audit/client";
 import { css, html, LitElement, nothing, type TemplateResult } from "lit";
-import { recordedMs, timeText } from "./format.js";
+import { countText, recordedMs, timeText } from "./format.js";
 import { type Change, differenceOf, type Line, linesOf, textOf } from "./jsontext.js";
 import { shared } from "./theme.js";
 
 const LATER_MS = 2_000;
 
 export class EventDetail extends LitElement {
-  static override properties = { event: {}, base: {}, said: { state: true } };
+  static override properties = {
+    log: { attribute: false },
+    event: {},
+    base: {},
+    said: { state: true },
+    proved: { state: true },
+  };
+  declare log: RemoteLog | undefined;
   declare event: string | undefined;
   declare base: string | undefined;
   declare said: string;
+  /** What checking has found; undefined: nobody asked. */
+  declare proved: Verified | { readonly kind: "tampered" | "unknown"; readonly text: string } | "checking" | undefined;
   #lines: Line[] = [];
   #baseLines: Line[] | undefined;
   #problem = "";
@@ -38,6 +48,7 @@ export class EventDetail extends LitElement {
     this.#lines = [];
     this.#baseLines = undefined;
     this.#problem = "";
+    this.proved = undefined;
     try {
       const lines = async (id: string | undefined) =>
         id === undefined ? undefined : linesOf(await text(id, control.signal));
@@ -63,6 +74,52 @@ export class EventDetail extends LitElement {
     }, LATER_MS);
   }
 
+  /** Fetch the stored text and its proof anew, and have the one lead to the other. */
+  async #verify(): Promise<void> {
+    const { log, event } = this;
+    const { signal } = this.#control;
+    if (log === undefined || event === undefined) return;
+    this.proved = "checking";
+    try {
+      const [stored, proof] = await Promise.all([text(event, signal), log.proof(event, { signal })]);
+      this.proved = await verifyInclusion(stored, proof);
+    } catch (error) {
+      if (signal.aborted) return;
+      const told = error instanceof Error ? error.message : String(error);
+      if (error instanceof TamperDetected) this.proved = { kind: "tampered", text: told };
+      else if (error instanceof Forbidden)
+        this.proved = { kind: "unknown", text: "Proofs are for who may see all of the log." };
+      else this.proved = { kind: "unknown", text: told };
+    }
+  }
+
+  #proof(): TemplateResult | typeof nothing {
+    const { proved } = this;
+    if (proved === undefined || proved === "checking") return nothing;
+    if ("kind" in proved) {
+      return html`<p class=${proved.kind}>
+        ${proved.kind === "tampered" ? html`<b>This is not what the log committed.</b>` : html`<b>Not checked.</b>`} ${proved.text}
+      </p>`;
+    }
+    const { checkpoint } = proved;
+    return html`<div class="proved">
+      <b>In the log, unchanged.</b>
+      <ol>
+        <li>The bytes of this event, as the server stores them, have the hash <code>${proved.leaf}</code>.</li>
+        <li>With ${proved.path === 1 ? "one other hash" : `${proved.path} other hashes`} on the way, it leads to <code>${proved.root}</code>.</li>
+        <li>A checkpoint of <code>${checkpoint.origin}</code> names that same hash as the root of all its ${countText(checkpoint.size)} events.</li>
+        <li>
+          ${
+            checkpoint.signers.length > 0
+              ? html`It is signed by <code>${checkpoint.signers.join(", ")}</code>. This page did not check the signature: <code>audit verify</code> does, with
+                  a key that you have from elsewhere.`
+              : "Nobody signed it, since this server has no key: whoever can write its files could have made all of this anew."
+          }
+        </li>
+      </ol>
+    </div>`;
+  }
+
   #tell(name: string, detail?: unknown): void {
     this.dispatchEvent(new CustomEvent(name, { detail, bubbles: true, composed: true }));
   }
@@ -85,8 +142,10 @@ export class EventDetail extends LitElement {
             ? html`<button @click=${() => this.#tell("choose-base", event)}>Compare with…</button>`
             : html`<button aria-pressed="true" @click=${() => this.#tell("choose-base", undefined)}>Stop comparing</button>`
         }
+        <button ?disabled=${this.proved === "checking"} @click=${this.#verify}>Verify</button>
         <span role="status">${this.said}</span>
       </div>
+      <div role="status">${this.#proof()}</div>
       ${base !== undefined && !comparing ? html`<p class="hint" role="status">Now choose the other event in the list.</p>` : nothing}
       ${comparing ? html`<p class="hint">From <code>${base}</code> to this event:</p>` : nothing}
       ${this.#problem ? html`<p role="alert">${this.#problem}</p>` : nothing}
@@ -135,6 +194,28 @@ export class EventDetail extends LitElement {
         background: var(--warn-bg);
         padding: 6px 10px;
         border-radius: 6px;
+      }
+      .proved,
+      .tampered,
+      .unknown {
+        padding: 8px 10px;
+        border-radius: 6px;
+        background: var(--chosen);
+        max-height: 40vh;
+        overflow-y: auto;
+      }
+      .tampered {
+        background: var(--bad-bg);
+      }
+      .unknown {
+        background: var(--warn-bg);
+      }
+      ol {
+        margin: 4px 0 0;
+        padding-left: 20px;
+      }
+      code {
+        overflow-wrap: anywhere;
       }
       code,
       pre {

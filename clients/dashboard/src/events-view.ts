@@ -207,6 +207,7 @@ export class EventsView extends LitElement {
           ? nothing
           : html`<audit-event-detail
               class="detail"
+              .log=${this.log}
               .event=${shown.event}
               .base=${shown.base}
               @close-event=${() => this.#show({ ...shown, event: undefined, base: undefined })}

@@ -39,6 +39,8 @@ export class Reader {
   atTop = true;
   readonly #control = new AbortController();
   #tail: Tail | undefined;
+  /** The tail whose next batch is waited for. */
+  #reading: Tail | undefined;
   #pending: Event[] = [];
   #timer: ReturnType<typeof setTimeout> | undefined;
 
@@ -110,7 +112,7 @@ export class Reader {
     const { size } = (await this.log.info(this.#signal)).store;
     if (size - (this.window.newest?.index ?? size) > CATCH_UP_EVENTS) return false;
     this.mode = tail.caughtUp ? "live" : "behind";
-    this.onChange();
+    this.#flush();
     void this.#read(tail);
     return true;
   }
@@ -125,12 +127,17 @@ export class Reader {
   }
 
   async #read(tail: Tail): Promise<void> {
+    // After a short pause, the one from before may still wait for its batch.
+    if (this.#reading === tail) return;
+    this.#reading = tail;
     try {
       while (!this.#isPaused) {
         const { value: batch } = await tail.next();
         if (batch === undefined || this.#control.signal.aborted) return;
         this.#pending.push(...batch.events);
-        if (!this.#isPaused) this.mode = batch.caughtUp ? "live" : "behind";
+        // What came to a reader that waited when it was paused is shown once it goes on.
+        if (this.#isPaused) break;
+        this.mode = batch.caughtUp ? "live" : "behind";
         this.#timer ??= setTimeout(() => this.#flush(), SHOW_MS);
       }
     } catch (error) {
@@ -145,6 +152,8 @@ export class Reader {
         this.problem = error instanceof AuditError ? error.message : String(error);
       }
       this.onChange();
+    } finally {
+      if (this.#reading === tail) this.#reading = undefined;
     }
   }
 

@@ -51,6 +51,8 @@ test("who is known sees what they may, and is told calmly what they may not", as
   await expect.poll(() => page.locator(".row[data-index]").count()).toBe(10);
   await page.locator(".row[data-index]").first().click();
   await page.locator("audit-event-detail pre .key").first().waitFor();
+  await page.getByRole("button", { name: "Verify" }).click();
+  await page.getByText("Proofs are for who may see all of the log.").waitFor();
   expect(page.url()).not.toContain(token);
   expect(await page.evaluate(() => document.cookie + JSON.stringify({ ...localStorage, ...sessionStorage }))).toBe(
     "{}",

@@ -277,6 +277,26 @@ test("an event is shown as it is stored, copied, and compared with another", asy
   await expect.poll(() => page.locator("audit-event-detail").count()).toBe(0);
 });
 
+test("an event is verified by its stored bytes, and one that was tampered with is found out", async () => {
+  await go("?actor=u-3");
+  await page.locator(".row[data-index]").nth(3).click();
+  await page.getByRole("button", { name: "Verify" }).click();
+  await page.getByText("In the log, unchanged.").waitFor();
+  expect(await page.locator(".proved li").count()).toBe(4);
+  await page.getByText("Nobody signed it").waitFor();
+  await checkAccess();
+  await page.screenshot({ path: new URL("verified.png", SHOTS).pathname });
+  // Somebody between the disk and the page changes one letter.
+  await page.route("**/v1/events/*", async (route) => {
+    const answer = await route.fetch();
+    await route.fulfill({ response: answer, body: (await answer.text()).replace("not markup", "now markup") });
+  });
+  await page.getByRole("button", { name: "Verify" }).click();
+  await page.getByText("This is not what the log committed.").waitFor();
+  expect(await page.locator(".proved").count()).toBe(0);
+  await page.screenshot({ path: new URL("tampered.png", SHOTS).pathname });
+});
+
 test.each(["JSON", "CSV", "NDJSON"])("the query is saved as %s, all pages of it", async (format) => {
   await go("?actor=u-1");
   const wanted = [];

@@ -79,6 +79,10 @@ export class ClockSuspect extends AuditError {
 export class ProtocolViolation extends AuditError {
   static override readonly code = "invalid_request";
 }
+/** What came is not what the log has signed, or its proof is none. */
+export class TamperDetected extends AuditError {
+  static override readonly code = "tamper_detected";
+}
 /** The client was closed. */
 export class ClientClosed extends AuditError {
   static override readonly code = "client_closed";

@@ -16,6 +16,7 @@ export {
   OutcomeUnknown,
   Overloaded,
   ProtocolViolation,
+  TamperDetected,
   TooLarge,
   Unauthorized,
   Unavailable,
@@ -32,11 +33,13 @@ export {
 export type { MetricState } from "./metricfeed.js";
 export type { MetricQuery, RemoteMetrics, WatchQuery } from "./metrics.js";
 export type { CallOptions, ConnectOptions, News } from "./options.js";
+export { type Checkpoint, leafHash, parseCheckpoint, type Verified, verifyInclusion } from "./proof.js";
 export { Subscription } from "./subscription.js";
 export type {
   Actor,
   Event,
   Filter,
+  InclusionResult,
   InfoResult,
   Limits,
   ListResult,

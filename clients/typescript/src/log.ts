@@ -11,6 +11,7 @@ import { Subscription } from "./subscription.js";
 import type {
   AppendResult,
   Event,
+  InclusionResult,
   InfoResult,
   ListParams,
   ListResult,
@@ -130,6 +131,11 @@ export class RemoteLog {
   /** Return one page of a topic's children with their counts, by name. */
   async topics(query: TopicsParams = {}, options: CallOptions = {}): Promise<TopicsResult> {
     return (await this.core.call("topics.list", query, options.signal)) as TopicsResult;
+  }
+
+  /** Return what proves that an event is in the log, for `verifyInclusion`; throws `NotFound`. */
+  async proof(id: string, options: CallOptions = {}): Promise<InclusionResult> {
+    return (await this.core.call("log.inclusion", { id }, options.signal)) as InclusionResult;
   }
 
   /** End every subscription, and every call with `ClientClosed`, and close the connection. */

@@ -27,4 +27,4 @@ test.each(BLOCKS.map((text, n) => [n, text] as const))("example %i runs", async 
   expect(stdout).not.toBe("");
 });
 
-test("there are examples", () => expect(BLOCKS.length).toBe(3));
+test("there are examples", () => expect(BLOCKS.length).toBe(4));
