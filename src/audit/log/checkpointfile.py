@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import threading
 from pathlib import Path
 from typing import Final
 
@@ -13,14 +14,20 @@ from audit.model.errors import InvalidParameter, Unavailable
 __all__ = ["CheckpointFile"]
 
 _log: Final = logging.getLogger("audit")
+_PATIENCE_S: Final = 5.0
 
 
 class CheckpointFile:
-    """A file that holds one note, replaced as a whole. Who calls `write` does so one at a time."""
+    """A file that holds one note, replaced as a whole, and never by one of fewer events. Any thread may write it."""
 
     def __init__(self, path: Path) -> None:
         self.path = path.absolute()
         self._failed = False
+        self._size = -1
+        self._writing = threading.Lock()
+        self._waiting = threading.Lock()
+        self._next: tuple[int, str] | None = None
+        self._thread: threading.Thread | None = None
 
     def read(self) -> str | None:
         """Return the note; None: there is no file yet.
@@ -40,8 +47,39 @@ class CheckpointFile:
         except OSError as error:
             raise Unavailable(f"can't read the checkpoint file {self.path}: {error.strerror or error}") from error
 
-    def write(self, note: str) -> None:
+    def write(self, size: int, note: str) -> None:
         """Keep a note. When that fails the log goes on, says so, and tries again with the next one."""
+        with self._writing:
+            if size > self._size:
+                self._size = size
+                self._replace(note)
+
+    def write_soon(self, size: int, note: str) -> None:
+        """Keep a note, in a thread that is there for it: a disk elsewhere that hangs must not hold up the writer."""
+        with self._waiting:
+            self._next = size, note
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="audit-checkpoint-file", daemon=True)
+                self._thread.start()
+
+    def _run(self) -> None:
+        while True:
+            with self._waiting:
+                found, self._next = self._next, None
+                if found is None:
+                    self._thread = None
+                    return
+            self.write(*found)
+
+    def close(self) -> None:
+        """Wait for what is still to be written, for 5 s at most."""
+        thread = self._thread
+        if thread is not None:
+            thread.join(_PATIENCE_S)
+            if thread.is_alive():
+                _log.error("the checkpoint file %s is not written after %g s: left behind", self.path, _PATIENCE_S)
+
+    def _replace(self, note: str) -> None:
         beside = self.path.with_name(f".{self.path.name}.{os.getpid()}.part")
         try:
             with beside.open("w", encoding="utf-8") as file:

@@ -105,19 +105,19 @@ class Checkpoints:
             size: What it must cover; committed.
             tree: Returns the tree of all that is committed.
         """
-        with self._lock:
-            if self._newest is not None and self._newest.size >= size:
-                return self._newest
-            return self._make(tree())
-
-    def _make(self, tree: Frontier) -> SignedCheckpoint:
-        note = sign_checkpoint(Checkpoint(self.origin, tree.size, tree_root(tree)), *self._keys)
-        made = SignedCheckpoint(tree.size, note)
+        found = self._covering(size, tree)
         if self._file is not None:
-            self._file.write(note)
-        self._newest = made
-        self._made_ms = self._clock.monotonic_ms()
-        return made
+            self._file.write(*found)
+        return found
+
+    def _covering(self, size: int, tree: Callable[[], Frontier]) -> SignedCheckpoint:
+        with self._lock:
+            if self._newest is None or self._newest.size < size:
+                now = tree()
+                note = sign_checkpoint(Checkpoint(self.origin, now.size, tree_root(now)), *self._keys)
+                self._newest = SignedCheckpoint(now.size, note)
+                self._made_ms = self._clock.monotonic_ms()
+            return self._newest
 
     # -- the writer's ----------------------------------------------------------------------------------------------
 
@@ -127,6 +127,18 @@ class Checkpoints:
             return None
         return max(0.0, (self._made_ms + self._interval_ms - self._clock.monotonic_ms()) / 1000)
 
+    def due(self, tree: Frontier) -> SignedCheckpoint:
+        """Return the one that the store is to get."""
+        found = self._covering(tree.size, lambda: tree)
+        if self._file is not None:
+            self._file.write_soon(*found)
+        return found
+
     def stored(self, checkpoint: SignedCheckpoint) -> None:
         """Note that the store has this one."""
         self._stored = checkpoint.size
+
+    def close(self) -> None:
+        """Wait until the newest one is where it is kept outside."""
+        if self._file is not None:
+            self._file.close()

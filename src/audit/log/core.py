@@ -268,6 +268,7 @@ class LogCore:
         self.recordings.close()
         self.registered.close()
         self.sequencer.close()
+        self.checkpoints.close()
         self.wakeups.close()
         self.observers.join()
         self.handle.close()

@@ -192,7 +192,7 @@ class Sequencer:
     def _store_checkpoint(self) -> None:
         """Have the store keep a checkpoint of all that it holds."""
         self._tell()
-        checkpoint = self._checkpoints.covering(self.snapshot.size, lambda: self.snapshot.tree)
+        checkpoint = self._checkpoints.due(self.snapshot.tree)
         try:
             self._handle.writable.append(Batch([], None, [], checkpoint=checkpoint))
         except Exception as error:  # noqa: BLE001 - as of a commit

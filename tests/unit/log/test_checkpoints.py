@@ -1,5 +1,6 @@
 """Checkpoints: what they say, when they are made, where they are kept, and what they keep from being opened."""
 
+import threading
 from collections.abc import Callable
 from copy import copy
 from pathlib import Path
@@ -18,6 +19,7 @@ from audit import (
     WrongKey,
     WrongOrigin,
 )
+from audit.log import checkpointfile
 from audit.log.signing import Signing
 from audit.proof.checkpoints import Checkpoint, open_checkpoint, read_checkpoint, sign_checkpoint
 from audit.proof.hashing import root_of
@@ -256,3 +258,21 @@ def test_a_file_that_can_not_be_written_is_told_and_tried_again(
     said = [record.message for record in caplog.records]
     assert ["can't be written" in one for one in said] == [True, False]
     assert "is written again" in said[1]
+
+
+def test_a_file_on_a_disk_that_hangs_holds_up_no_append(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    hung, freed = threading.Event(), threading.Event()
+
+    def hang(path: Path) -> None:
+        hung.set()
+        assert freed.wait(30)
+
+    monkeypatch.setattr(checkpointfile, "sync_directory", hang)
+    disk = Disk(STORE_ID, TINY)
+    with memory_log(disk, signing=Signing(keys=(KEY,), checkpoint_file=tmp_path / "c", interval_s=0)) as log:
+        appended(log, 1)
+        assert hung.wait(30)
+        appended(log, 1)
+        appended(log, 1)
+        freed.set()
+    assert read_checkpoint((tmp_path / "c").read_text()).size == 3
