@@ -18,6 +18,7 @@ import pytest
 
 import audit.log.checkpoints
 import audit.log.handle
+import audit.log.purging
 import audit.log.queue
 import audit.log.sequencer
 import audit.log.wakeups
@@ -38,9 +39,12 @@ from audit import (
     SyncTail,
     Unavailable,
 )
-from audit.codec.events import event_id_text
+from audit.codec.erasing import erased_ids
+from audit.codec.events import event_id_text, is_erased, split_event
+from audit.log.purging import Purger
 from audit.log.room import Room
 from audit.log.signing import Signing
+from audit.model.ids import EventId
 from audit.proof.keys import SigningKey
 from audit.storage.memory import Disk, MemoryStorage
 from audit.storage.options import StoreOptions
@@ -56,6 +60,7 @@ __all__ = ["Outcome", "SimulationError", "simulate"]
 MODULES: Final = (
     audit.log.checkpoints,
     audit.log.handle,
+    audit.log.purging,
     audit.log.queue,
     audit.log.sequencer,
     audit.log.wakeups,
@@ -138,6 +143,7 @@ class _Overlay(MemoryStorage):
     def __init__(self, disk: Disk) -> None:
         own = copy(disk)
         own.sealed, own.commits, own.claims = list(disk.sealed), dict(disk.commits), dict(disk.claims)
+        own.unpurged = set(disk.unpurged)
         own.tiles = dict(disk.tiles)
         super().__init__(own)
 
@@ -228,7 +234,10 @@ class Appender:
         except (Unavailable, StoreClosed):
             return
         self._world.saw(raw)
-        assert f'"action":"{call.names[at]}"'.encode() in raw, "a receipt names another event"
+        if is_erased(raw):
+            assert receipts[at].id in self._world.erasing, "an event is erased that nobody asked to erase"
+        else:
+            assert f'"action":"{call.names[at]}"'.encode() in raw, "a receipt names another event"
 
 
 class Follower:
@@ -260,7 +269,7 @@ class Follower:
                 except StoreClosed:
                     world.await_end()
                 if isinstance(notice, Batch):
-                    self.got += notice.slices
+                    self.got += map(_header, notice.slices)
                     self.cursor = notice.cursor
                 elif isinstance(notice, End):
                     assert notice.reason == "shutdown", notice
@@ -283,12 +292,56 @@ class Follower:
         """Return what it may have been told, for each place where it may have started."""
         return [
             [
-                raw
+                _header(raw)
                 for raw, event in events[start:]
                 if not self.topic or any(one[: len(self.topic)] == self.topic for one in event.topics)
             ]
             for start in range(self.starts[0], self.starts[1] + 1)
         ]
+
+
+class Eraser:
+    """Erases some of what was acknowledged, in whichever process lives; tries again what was in doubt."""
+
+    name = "eraser"
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._ids: list[str] = []
+        self._left = world.random.randint(0, 3)
+
+    @property
+    def over(self) -> bool:
+        return self._left == 0
+
+    def run(self) -> None:
+        world = self._world
+        while not self.over:
+            if not self._ids:
+                known = [one.id for call in world.calls for one in call.receipts or ()]
+                self._ids = world.random.sample(known, min(len(known), world.random.choice((1, 2, 7))))
+            if self._ids:
+                world.erasing.update(self._ids)
+                try:
+                    world.log.erase(self._ids, reason="as the seed wants it")
+                except (OutcomeUnknown, Unavailable, ClockSuspect, Overloaded):
+                    self._left -= 1
+                    continue
+                except StoreClosed:
+                    world.await_end()
+                world.erased.update(self._ids)
+                self._read_erased()
+                self._ids = []
+            self._left -= 1
+            world.scheduler.point("erased")
+
+    def _read_erased(self) -> None:
+        """What is acknowledged as erased is so for whoever asks now, and no file has anything to purge."""
+        try:
+            raws = [self._world.log.get_raw(one) for one in self._ids]
+        except (Unavailable, StoreClosed):
+            return
+        assert all(map(is_erased, raws)), "an event is not erased, though that was acknowledged"
 
 
 class Pager:
@@ -327,6 +380,11 @@ class World:
         keys = (KEY,) if self.random.random() < 0.5 else ()
         self._signing = Signing(keys=keys, interval_s=self.random.choice((0.0, 0.5, 60.0)))
         self._seen: dict[bytes, bytes] = {}
+        self.erasing: set[str] = set()
+        """What somebody has asked to erase."""
+        self.erased: set[str] = set()
+        """What was acknowledged as erased."""
+        self.eraser = Eraser(self)
         self.appenders = [Appender(self, number) for number in range(self.random.randint(1, 3))]
         self.followers = [Follower(self, number) for number in range(self.random.randint(1, 3))]
         self.log: SyncAudit
@@ -338,7 +396,10 @@ class World:
         """Remember events that somebody was shown."""
         for raw in raws:
             before = self._seen.setdefault(event_id_text(raw), raw)
-            assert before == raw, "an id has two events"
+            assert _header(before) == _header(raw), "an id has two events"
+            if before != raw:
+                assert event_id_text(raw).decode() in self.erasing, "an event is erased that nobody asked to erase"
+                assert is_erased(before) or is_erased(raw), "an id has two events"
 
     def await_end(self) -> NoReturn:
         """Wait until the process is over; nothing goes on after that."""
@@ -352,7 +413,8 @@ class World:
                 self.scheduler.point("between two faults")
             self._disturb()
         self._settle()
-        self.scheduler.block(lambda: all(one.over for one in self.appenders), "all is appended")
+        busy: list[Appender | Eraser] = [*self.appenders, self.eraser]
+        self.scheduler.block(lambda: all(one.over for one in busy), "all is appended, and erased")
         self._check_tails()
         self._restart(kill=self.random.random() < 0.5)
         with self.scheduler.undisturbed():
@@ -409,7 +471,7 @@ class World:
             accept_clock=True,
             signing=self._signing,
         )
-        work: list[Appender | Follower | Pager] = [*self.appenders, *self.followers]
+        work: list[Appender | Follower | Eraser | Pager] = [*self.appenders, *self.followers, self.eraser]
         if self.random.random() < 0.5:
             work.append(Pager(self))
         for one in work:
@@ -455,8 +517,8 @@ class World:
         check_log(self.log)
         events = self._everything()
         assert [raw for raw, _ in events] == self.stored, "the events are not those of before the restart"
-        places = {event.action: (event.id, event.index) for _, event in events}
-        assert len(places) == len(events), "an event is there twice"
+        self._check_erasures(events)
+        places = self._places(events)
         for call in (call for one in self.appenders for call in one.calls):
             found = [places.pop(name) for name in call.names if name in places]
             if call.receipts is not None:
@@ -472,10 +534,33 @@ class World:
         for one in self.appenders:
             own = [call.receipts[0].index for call in one.calls if call.receipts]
             assert own == sorted(own), f"{one.name}'s calls are out of order"
-        stored = set(self.stored)
-        assert all(raw in stored for raw in self._seen.values()), "somebody was shown an event that is not there"
+        stored = {_header(raw) for raw in self.stored}
+        assert all(_header(raw) in stored for raw in self._seen.values()), "somebody was shown what is not there"
         for follower in self.followers:
             assert follower.got in follower.expected(events), f"{follower.name} was told other events"
+
+    def _places(self, events: list[tuple[bytes, Event]]) -> dict[str | None, tuple[EventId, int]]:
+        """Return id and index of what was appended, by its name, though it is erased."""
+        told = [call for call in self.calls if call.receipts]
+        names = {one.id: name for call in told for one, name in zip(call.receipts or (), call.names, strict=True)}
+        appended = [event for _, event in events if not erased_ids(event)]
+        places = {names.get(event.id, event.action): (event.id, event.index) for event in appended}
+        assert len(places) == len(appended), "an event is there twice"
+        return places
+
+    def _check_erasures(self, events: list[tuple[bytes, Event]]) -> None:
+        gone = [event.id for _, event in events if event.erased]
+        named = [one for _, event in events for one in erased_ids(event)]
+        assert sorted(named) == gone, "the records of erasures do not name just what is erased, each once"
+        assert self.erased <= set(gone) <= self.erasing, "what is erased is not what was asked for"
+
+    @property
+    def calls(self) -> list[Call]:
+        return [call for one in self.appenders for call in one.calls]
+
+
+def _header(raw: bytes) -> bytes:
+    return split_event(raw)[0]
 
 
 def simulate(seed: int) -> Outcome:
@@ -520,6 +605,12 @@ def _simulated_threads() -> Iterator[Callable[[Scheduler], None]]:
             def use(scheduler: Scheduler) -> None:
                 for module in MODULES:
                     patch.setattr(module, "threading", scheduler.threading)
+
+                def answer(future: Future[Any]) -> Any:
+                    scheduler.block(future.done, "what the writer does for an erasure")
+                    return future.result()
+
+                patch.setattr(Purger, "_answer", staticmethod(answer))
 
             yield use
     finally:

@@ -37,7 +37,7 @@ from audit.log.topics import TopicPage, list_topics
 from audit.log.wakeups import Wakeups
 from audit.metrics.plan import Plan, plan_of
 from audit.metrics.query import MetricQuery
-from audit.model.errors import OutcomeUnknown, StoreForked
+from audit.model.errors import StoreForked
 from audit.model.event import Actor, Erased, NewEvent, Receipt
 from audit.model.ids import EventId, format_id
 from audit.model.span import Bound, to_span
@@ -188,14 +188,7 @@ class LogCore:
     ) -> Erased:
         """Erase the payloads of some events; see `Audit.erase`. Blocks, until no file holds them any more."""
         call = erasing_call(ids, reason, actor, occurred_at)
-        try:
-            receipts = self.put(call, wait=True).result()
-        except OutcomeUnknown:
-            self._purger.pending = True
-            raise
-        if receipts:
-            self._purger.pending = True
-        self._purger.purge()
+        receipts = self._purger.erase(call)
         self._forget()
         places = call.errand.places if isinstance(call.errand, Erasing) else []
         return Erased(len(places), receipts[0] if receipts else None)

@@ -49,6 +49,22 @@ class Purger:
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
 
+    def erase(self, call: PreparedCall) -> Receipts:
+        """Have the writer erase events, and return once no file holds them; errors also as of `purge`. Blocks."""
+        try:
+            receipts = self._answer(self._put(call, wait=True))
+        except OutcomeUnknown:
+            self.pending = True
+            raise
+        if receipts:
+            self.pending = True
+        self.purge()
+        return receipts
+
+    @staticmethod
+    def _answer(future: Future[Receipts]) -> Receipts:
+        return future.result()
+
     def purge(self) -> None:
         """Return once no file holds what was erased until now. Blocks; may take long.
 
@@ -64,7 +80,7 @@ class Purger:
                 keys = self._handle.read(lambda storage: storage.purge())
                 if keys:
                     call: PreparedCall = purging_call(keys)
-                    self._put(call, wait=True).result()
+                    self._answer(self._put(call, wait=True))
                 self.pending = False
         except AuditError as error:
             raise OutcomeUnknown(
