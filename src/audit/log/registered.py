@@ -36,6 +36,10 @@ _BUSY_EVENTS: Final = 1_000
 """Committed meanwhile, these say that the log is busy: folding then waits, so that appends have the interpreter."""
 _LAG_EVENTS: Final = 100_000
 """But no longer than until so many wait. Whoever asks meanwhile reads them, which takes some tenths of a second."""
+_FEW_EVENTS: Final = 10_000
+"""Being no further behind than this is caught up enough to wait again."""
+_LOOKS: Final = 5
+"""Looks at the queue of appends while commits gather."""
 _RETRY_S: Final = 1.0
 _log = logging.getLogger("audit")
 
@@ -221,6 +225,9 @@ class Registered:
                 continue
             if not more:
                 self._sleep()
+            elif self._behind() < _FEW_EVENTS and not any(one.waiting for one in self._all()):
+                # New events came while the others were folded in: a busy log would be followed step by step.
+                self._gather()
         try:
             self._keep(self._all())
         except AuditError as error:
@@ -278,12 +285,17 @@ class Registered:
     def _gather(self) -> None:
         """Let commits gather, as long as there are many of them and nobody waits."""
         while not self._changed.is_set():
-            before = self._measuring.size
-            self._changed.wait(_GATHER_S)
-            size = self._measuring.size
-            behind = size - min([one.size for one in self._all()], default=size)
-            if size - before < _BUSY_EVENTS or behind >= _LAG_EVENTS:
+            before, busy = self._measuring.size, False
+            for _ in range(_LOOKS):
+                self._changed.wait(_GATHER_S / _LOOKS)
+                busy = busy or len(self._sequencer) > 0
+            busy = busy or self._measuring.size - before >= _BUSY_EVENTS
+            if not busy or self._behind() >= _LAG_EVENTS:
                 return
+
+    def _behind(self) -> int:
+        size = self._measuring.size
+        return size - min([one.size for one in self._all()], default=size)
 
 
 def _position(kept: Kept) -> Position | None:
