@@ -23,6 +23,7 @@ def record(
         "lost": lost,
         "repeated": repeated,
         "detected": detected,
+        "scale": os.environ.get("AUDIT_FAULT_SCALE", "1"),
     }
     # One write to a file opened to append: rows of processes beside each other stay whole.
     file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)

@@ -15,7 +15,7 @@ __all__ = ["merge", "table"]
 Row = dict[str, Any]
 
 NUMBERS: Final = ("tried", "acknowledged", "lost", "repeated")
-WORDS: Final = ("injected", "detected")
+WORDS: Final = ("injected", "detected", "scale")
 
 
 def merge(lines: list[str]) -> dict[str, Row]:
@@ -45,6 +45,8 @@ def table(short: dict[str, Row], long: dict[str, Row]) -> str:
             for name in NUMBERS
             for runs in ([short, long] if long else [short])
         ]
+        if fault in long:
+            numbers[1] += f" (×{', '.join(long[fault]['scale'])})"
         lines.append([fault, "; ".join(words["injected"]), *numbers, "; ".join(words["detected"])])
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 

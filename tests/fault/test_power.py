@@ -23,7 +23,7 @@ from audit import AuditError
 from audit.app.fsck import check_store
 from audit.codec.events import event_id_text, event_index
 from tests.fault.children import Child, started
-from tests.fault.disk import DISK
+from tests.fault.disk import DISK, unmount
 from tests.fault.report import record, scaled, seeded
 from tests.fault.test_kill import assert_acknowledged_are_there, assert_calls_are_whole, everything
 
@@ -81,6 +81,21 @@ def running(image: Path, *how: str) -> Iterator[Machine]:
             disk.wait()
 
 
+def unmount_what_was_left() -> None:
+    """Unmount file systems of tests that were killed: the disk beneath, which was served by the test, is gone."""
+    for line in Path("/proc/mounts").read_text(encoding="utf-8").splitlines():
+        device, place, kind, *_ = line.split(" ")
+        if not (device.startswith("/dev/loop") and kind == "ext4" and Path(place).name == "files"):
+            continue
+        backing = Path("/sys/block", Path(device).name, "loop", "backing_file")
+        if not backing.exists() or Path(backing.read_text().strip().removesuffix(" (deleted)")).name != DISK:
+            continue
+        try:
+            Path(place).with_name("device").joinpath(DISK).stat()
+        except OSError:
+            unmount(Path(place))
+
+
 @pytest.fixture(scope="module")
 def formatted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An image of an empty ext4, where this machine can mount one."""
@@ -91,6 +106,7 @@ def formatted(tmp_path_factory: pytest.TempPathFactory) -> Path:
         pytest.skip(f"power cuts need {', '.join(missing)}")
     if not Path("/dev/fuse").exists() or not Path("/dev/loop-control").exists():
         pytest.skip("power cuts need /dev/fuse and /dev/loop-control, which a container may lack")
+    unmount_what_was_left()
     image = tmp_path_factory.mktemp("power") / "image"
     with image.open("wb") as file:
         file.truncate(IMAGE_BYTES)

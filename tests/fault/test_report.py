@@ -22,7 +22,7 @@ def test_rows_of_one_fault_are_added_up(
     main([str(report), str(tmp_path / "long")])
     rows = capsys.readouterr().out.splitlines()
     assert rows[2] == "| cut | pulled; pushed | 1,005 | – | 30 | – | 0 | – | 3 | – | seen |"
-    assert rows[3] == "| fire | pulled | – | 2 | – | 10 | – | 0 | – | 1 | seen |"
+    assert rows[3] == "| fire | pulled | – | 2 (×1) | – | 10 | – | 0 | – | 1 | seen |"
     assert len({row.count("|") for row in rows}) == 1
 
 
