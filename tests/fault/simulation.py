@@ -85,6 +85,7 @@ class Outcome(NamedTuple):
     kills: int
     failures: int
     refusals: int
+    erased: int
 
 
 class SimulationError(AssertionError):
@@ -318,6 +319,10 @@ class Eraser:
         world = self._world
         while not self.over:
             if not self._ids:
+                world.scheduler.block(
+                    lambda: any(call.receipts for call in world.calls) or all(one.over for one in world.appenders),
+                    "something to erase",
+                )
                 known = [one.id for call in world.calls for one in call.receipts or ()]
                 self._ids = world.random.sample(known, min(len(known), world.random.choice((1, 2, 7))))
             if self._ids:
@@ -590,6 +595,7 @@ def simulate(seed: int) -> Outcome:
         kills=world.kills,
         failures=world.failures,
         refusals=world.refusals,
+        erased=len(world.erased),
     )
 
 

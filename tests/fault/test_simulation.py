@@ -71,7 +71,7 @@ def test_whatever_a_seed_brings_nothing_acknowledged_is_lost() -> None:
         return sum(getattr(outcome, what) for outcome in outcomes)
 
     # Each kind of fault did happen, and often.
-    for what in ("acknowledged", "unknown", "delivered", "kills", "failures", "refusals"):
+    for what in ("acknowledged", "unknown", "delivered", "kills", "failures", "refusals", "erased"):
         assert total(what) > RUNS / 20, what
     record(
         fault="simulated: failed writes, refused opens, kills, clock steps, full disks, all interleavings",
