@@ -120,6 +120,10 @@ class GuardedAccess:
         self._sessions = Secrets(SESSION_MS, random_bytes)
         self._followers: dict[tuple[str, str], set[Follower]] = {}
         self._buckets: LRUCache[tuple[str, str, str], Bucket | None] = LRUCache(_REMEMBERED)
+        self._limited = {
+            name for name, role in rules.roles.items() if role.per_second or role.bytes_per_second is not None
+        }
+        """Roles with rates; most have none, and their calls should not pay for it."""
         self._failures: LRUCache[str, tuple[int, int]] = LRUCache(_REMEMBERED)
         self._journal = Journal()
         self._connections: Counter[str] = Counter()
@@ -209,9 +213,10 @@ class GuardedAccess:
         if why is not None:
             self._note(ask.verb, principal, "denied", ask.topics, why)
             raise Forbidden(why)
-        self._take(principal, ask.verb, 1)
-        if ask.verb == "read":
-            self._take(principal, _BYTES, 0)
+        if principal.role in self._limited:
+            self._take(principal, ask.verb, 1)
+            if ask.verb == "read":
+                self._take(principal, _BYTES, 0)
         if ask.verb != "append":
             self._note(ask.verb, principal, "success", ask.topics)
 
@@ -236,7 +241,7 @@ class GuardedAccess:
 
     def charge(self, principal: Principal, read_bytes: int) -> None:
         """Count what somebody has read."""
-        bucket = self._bucket(principal, _BYTES)
+        bucket = self._bucket(principal, _BYTES) if principal.role in self._limited else None
         if bucket is not None:
             bucket.spend(read_bytes, self._clock.monotonic_ms())
 
