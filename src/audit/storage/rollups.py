@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
+from functools import lru_cache
 from itertools import groupby
 from typing import Any, Final
 
@@ -52,6 +53,11 @@ def _topics(postings: Mapping[bytes, Sequence[int]]) -> Iterator[tuple[Topic, Se
             yield topic, positions
 
 
+@lru_cache(_CACHE)
+def _prefixes(topic: Topic) -> tuple[bytes, ...]:
+    return tuple([prefix_of_rollups(topic, level) for level in LEVELS])
+
+
 def add_minutes(
     records: dict[bytes, dict[int, int]],
     topic: Topic,
@@ -59,8 +65,7 @@ def add_minutes(
     read: Callable[[bytes, Level], dict[int, int]],
 ) -> None:
     """Add a topic's events by minute to its records of each level; `read` returns those not among them yet."""
-    for level in LEVELS:
-        prefix = prefix_of_rollups(topic, level)
+    for level, prefix in zip(LEVELS, _prefixes(topic), strict=True):
         size = level.unit_ms // MINUTE.unit_ms
         for minute, count in minutes.items():
             number, place = divmod(minute // size, level.counts)
