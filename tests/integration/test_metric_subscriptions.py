@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from audit import Audit, Event, Forbidden, InvalidParameter, NewEvent, NotFound, TooLarge
+from audit import Actor, Audit, Event, Forbidden, InvalidParameter, NewEvent, NotFound, TooLarge
 from audit.client import Backoff, connect, connect_sync
 from audit.codec.cursors import decode_cursor
 from audit.codec.segments import Layout
@@ -181,6 +181,26 @@ async def test_a_lost_connection_frees_what_it_followed() -> None:
         async with bare(server.urls[0]) as client:
             await client.call("metrics.subscribe", measure="count")
         await until(lambda: not len(server._context.metric_feeds) and not len(log._core.live_metrics))
+
+
+async def test_a_group_whose_event_is_erased_is_gone_for_who_follows_it() -> None:
+    async with served() as (log, server), connect(server.urls[0]) as client:
+        named = await log.append(new(actor=Actor(type="user", id="u-1")))
+        lives = [
+            client.metrics.subscribe(measure="count", group_by="actor.id", window=window, every=0)
+            for window in ("1h", None)
+        ]
+        for one in lives:
+            assert {window.group for window in (await one.snapshot()).windows} == {"u-1"}
+        await log.erase([named.id], reason="asked for")
+        await log.append(new(actor=Actor(type="user", id="u-2")))
+        for one in lives:
+            # Those without an actor are the erased one, and the event that says so.
+            await until(lambda one=one: groups(one.latest) == {None: 2, "u-2": 1})  # type: ignore[misc]
+
+
+def groups(result: MetricResult | None) -> dict[Any, Any]:
+    return {} if result is None else {window.group: window.value for window in result.windows}
 
 
 async def test_a_cursor_continues_with_what_has_changed_since() -> None:

@@ -29,6 +29,10 @@ def change_between(plan: Plan, before: MetricResult, after: MetricResult) -> Met
         return _whole(after)
     known = {key_of(window): window for window in before.windows}
     changed = [window for window in after.windows if known.get(key_of(window)) != window]
+    first, there = _first(after), {key_of(window) for window in after.windows}
+    if any(window.start >= first for key, window in known.items() if key not in there):
+        # A group whose only event was erased: that it is gone can't be told one by one.
+        return _whole(after)
     since = _first(after) if _first(before) < _first(after) else None
     if not changed and since is None and after.total == before.total:
         return None
