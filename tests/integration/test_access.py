@@ -1,9 +1,11 @@
 """Access over real sockets: who gets in, what they may do there, and when that ends."""
 
 import asyncio
+import gzip
 import itertools
 import os
 import re
+import zlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -192,12 +194,57 @@ async def test_every_role_gets_on_every_topic_and_transport_what_the_page_says(t
 
 async def test_what_is_about_the_whole_log_needs_all_of_it(tmp_path: Path) -> None:
     async with door(tmp_path) as place:
+        await place.log.append(NewEvent(topics=[("a",)]))
         for role, verbs in _roles().items():
             for topics in (("a/b",), ("/",)):
                 headers = bearer(place.token(role, *topics))
-                for path, verb in (("/v1/backup", "admin"), ("/metrics", "metrics")):
+                for path, verb in (
+                    *(("/v1/backup", "admin"), ("/metrics", "metrics"), ("/checkpoint", "prove")),
+                    *(
+                        ("/tile/0/000.p/1", "prove"),
+                        ("/tile/entries/000.p/1", "prove"),
+                        ("/v1/metrics?measure=count", "metrics"),
+                    ),
+                ):
                     answer = await fetch(place.base, path, headers=headers)
                     assert (answer.status == 200) == (verb in verbs and topics == ("/",)), (role, topics, path)
+
+
+async def test_proofs_and_erasures_are_for_who_may(tmp_path: Path) -> None:
+    async with door(tmp_path) as place:
+        event = await place.log.append(NewEvent(topics=[("a", "b")]))
+        for role, verbs in _roles().items():
+            for topic in ("a/b", "/"):
+                async with connect(place.url, token=place.token(role, topic)) as log:
+                    may_prove = "prove" in verbs and topic == "/"
+                    assert (await _code(log.checkpoint())) == ("yes" if may_prove else "`forbidden`"), (role, topic)
+                    assert (await _code(log.inclusion(event.id))) == ("yes" if may_prove else "`forbidden`")
+                    counted = await _code(log.metrics.get(measure="count", topic=["a", "b"]))
+                    assert counted == ("yes" if "metrics" in verbs else "`forbidden`"), (role, topic)
+        async with connect(place.url, token=place.token("auditor", "/")) as log:
+            with pytest.raises(Forbidden):
+                await log.erase([event.id], reason="none")
+        async with connect(place.url, token=place.token("admin", "/")) as log:
+            await log.erase([event.id], reason="asked to")
+
+
+@pytest.mark.parametrize(
+    ("headers", "body"),
+    [
+        (JSON, b"[" * 2_000_000),
+        (JSON, b'[{"topics":[["a"]],"data":' + b"[" * 1_000_000 + b"]" * 1_000_000 + b"}]"),
+        (JSON, b'{"a":' * 500_000),
+        (JSON | {"content-encoding": "gzip"}, gzip.compress(b"[" + b" " * 50_000_000 + b"]")),
+        (JSON | {"content-encoding": "deflate"}, zlib.compress(b"0" * 10_000_000)),
+    ],
+    ids=["brackets", "levels", "braces", "gzip", "deflate"],
+)
+async def test_a_bomb_in_a_body_costs_nothing(tmp_path: Path, headers: dict[str, str], body: bytes) -> None:
+    async with door(tmp_path) as place:
+        known = bearer(place.token("admin", "/"))
+        answer = await fetch(place.base, "/v1/events", method="POST", headers=headers | known, body=body)
+        assert 400 <= answer.status < 500
+        assert (await place.log.list(("a",))).slices == []
 
 
 async def test_an_event_of_several_topics_is_for_who_may_read_one_of_them(tmp_path: Path) -> None:

@@ -191,13 +191,13 @@ def _children(page: TopicPage) -> TopicsResult:
 
 def _checkpoint(context: ServerContext, principal: Principal, _params: CheckpointParams) -> Result:
     # A hash shows nothing of an event: the verb alone is asked for.
-    context.access.authorise(principal, Ask("prove", []))
+    context.access.authorise(principal, Ask("prove", [()]))
     proofs = context.core.proofs
     return context.core.threads.run(lambda: encode(CheckpointResult(checkpoint=proofs.checkpoint())))
 
 
 def _inclusion(context: ServerContext, principal: Principal, params: InclusionParams) -> Result:
-    context.access.authorise(principal, Ask("prove", []))
+    context.access.authorise(principal, Ask("prove", [()]))
 
     def work() -> bytes:
         _shown(context, principal, context.core.reader.get(params.id))
@@ -215,7 +215,7 @@ def _inclusion(context: ServerContext, principal: Principal, params: InclusionPa
 
 
 def _consistency(context: ServerContext, principal: Principal, params: ConsistencyParams) -> Result:
-    context.access.authorise(principal, Ask("prove", []))
+    context.access.authorise(principal, Ask("prove", [()]))
 
     def work() -> bytes:
         found = context.core.proofs.consistency(params.from_, params.to)
@@ -225,7 +225,7 @@ def _consistency(context: ServerContext, principal: Principal, params: Consisten
 
 
 def _selection(context: ServerContext, principal: Principal, params: SelectionParams) -> Result:
-    context.access.authorise(principal, Ask("prove", []))
+    context.access.authorise(principal, Ask("prove", [()]))
 
     def work() -> bytes:
         hashes = context.core.proofs.selection(params.indexes, params.size)

@@ -33,6 +33,8 @@ _POLICY: Final = (
     "require-trusted-types-for 'script'; trusted-types lit-html"
 )
 _HEADERS: Final = {
+    # Browsers heed it over TLS alone: from then on they come no other way.
+    "strict-transport-security": "max-age=31536000",
     "content-security-policy": _POLICY,
     "cross-origin-opener-policy": "same-origin",
     "cross-origin-resource-policy": "same-origin",

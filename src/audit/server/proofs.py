@@ -63,7 +63,7 @@ async def _answer(context: ServerContext, principal: Principal, request: Request
 async def note(context: ServerContext, principal: Principal, request: Request) -> Response:
     """Answer `GET /checkpoint`."""
     Query(request.scope["query_string"], ())
-    context.access.authorise(principal, Ask("prove", []))
+    context.access.authorise(principal, Ask("prove", [()]))
     told = await context.core.threads.run(context.core.proofs.checkpoint)
     return Response(told, headers=_ASKED_ANEW, media_type="text/plain; charset=utf-8")
 
@@ -75,8 +75,8 @@ async def tile(context: ServerContext, principal: Principal, request: Request) -
         name = parse_tile_path(request.scope["path"].removeprefix("/"))
     except ProofMalformed as error:
         raise NotFound(error.problem) from error
+    context.access.authorise(principal, Ask("prove", [()]))
     # A hash shows nothing of an event; an entry has its header, topics included.
-    context.access.authorise(principal, Ask("prove", [()] if name.level == ENTRIES else []))
     if name.level == ENTRIES:
         context.access.authorise(principal, Ask("read", [()]))
     found = await context.core.threads.run(lambda: context.core.proofs.tile(name))
