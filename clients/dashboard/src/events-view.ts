@@ -34,6 +34,8 @@ export class EventsView extends LitElement {
   declare sidebar: boolean;
   #reader: Reader | undefined;
   #loaded: readonly Event[] = [];
+  /** Whether the tail has lost its connection, and has not gone on since: being connected again is not enough. */
+  #resuming = false;
   #loading: ReturnType<typeof setTimeout> | undefined;
   #counting: ReturnType<typeof setTimeout> | undefined;
   /** Index of the newest event that was there when the topics were to be counted. */
@@ -62,12 +64,17 @@ export class EventsView extends LitElement {
 
   /** Be told of the connection: what it brings after a loss joins what was there. */
   told(news: News): void {
-    if (news.type !== "resumed") return;
-    this.#reader?.bar("resumed", "The connection was lost and made again. Nothing is missing.");
+    if (news.type === "disconnected") this.#resuming = this.#reader?.mode === "live";
+    if (news.type === "resumed") {
+      this.#resuming = false;
+      this.#reader?.bar("resumed", "The connection was lost and made again. Nothing is missing.");
+    }
+    this.requestUpdate();
   }
 
   #start(around: string | undefined): void {
     this.#reader?.stop();
+    this.#resuming = false;
     if (this.log === undefined) return;
     const reader = new Reader(this.log, this.shown, () => this.#changed());
     this.#reader = reader;
@@ -135,7 +142,7 @@ export class EventsView extends LitElement {
 
   /** What is said of the tail, and in which colour. */
   #state(): [string, string] {
-    if (!this.connected) return ["reconnecting", "Reconnecting…"];
+    if (!this.connected || this.#resuming) return ["reconnecting", "Reconnecting…"];
     const { mode, window } = this.#reader ?? { mode: "off", window: { hasNewer: false } };
     if (this.#reader?.forbidden) return ["off", "Not allowed"];
     if (mode === "live") return ["live", "Live, caught up"];
