@@ -8,6 +8,7 @@ from audit.log.source import EventSource
 from audit.log.sync import SyncAudit
 from audit.log.tail import Batch, CaughtUp, End, FellBehind
 from audit.log.tails import SyncTail, Tail
+from audit.metrics.query import Metric, MetricQuery, MetricResult, MetricUpdate
 from audit.model.errors import (
     AuditError,
     BackupInvalid,
@@ -78,6 +79,10 @@ __all__ = [
     "Inclusion",
     "InvalidParameter",
     "MethodNotFound",
+    "Metric",
+    "MetricQuery",
+    "MetricResult",
+    "MetricUpdate",
     "NewEvent",
     "NotFound",
     "OutcomeUnknown",
