@@ -77,5 +77,5 @@ def _row(event: _Stored) -> tuple[object, ...]:
         harmless(event.context.get("ip", "")),
         harmless(event.context.get("request_id", "")),
         bytes(event.data).decode(),
-        event.payload_hash,
+        harmless(event.payload_hash),
     )
