@@ -87,6 +87,8 @@ export class Reader {
 
   /** Show what is appended from the newest event on. */
   follow(): void {
+    // Something else is shown by now.
+    if (this.#control.signal.aborted) return;
     const newest = this.window.newest?.id;
     const from = newest ?? this.shown.from;
     const bound = from === undefined ? {} : { seek: from };
