@@ -74,7 +74,7 @@ async def _echo(scope: Any, receive: Any, send: Any) -> None:
 
 @pytest.mark.slow
 async def test_the_websocket_beneath_passes_autobahns_cases(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("audit.server.serving.build_app", lambda *_, **__: _echo)
+    monkeypatch.setattr("audit.server.served.build_app", lambda *_, **__: _echo)
     async with memory_audit() as log, log.serve("127.0.0.1:0") as server:
         results = await _verdicts(server.urls[0], [*FRAMING, *LARGE])
         # Some cases judge by who closes first, within a second: what fails on a busy machine is played again, alone.
