@@ -1,13 +1,11 @@
 """A hostile page in a real browser, on a machine with an open server: it gets nothing and changes nothing."""
 
 import asyncio
+import contextlib
 import json
-import re
 import shutil
-import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from html import unescape
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,7 +18,7 @@ from audit.testing import memory_audit
 CHROMIUM: Final = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium here (Debian's package chromium)")
 
-PAGE: Final = """<!doctype html><title>x</title><pre id="out"></pre><script>
+PAGE: Final = """<!doctype html><title>x</title><script>
 const server = SERVER, out = {};
 const told = (name, work) => work.then(
   (value) => { out[name] = value }, (error) => { out[name] = `failed: ${error.name}` });
@@ -43,54 +41,84 @@ Promise.all([
     source.onopen = () => { source.close(); resolve("open") };
     source.onerror = () => { source.close(); resolve("error") };
   })),
-]).then(() => { document.getElementById("out").textContent = JSON.stringify(out) });
+]).then(() => fetch("/told", { method: "POST", body: JSON.stringify(out) }));
 </script>"""
 
 
-@asynccontextmanager
-async def hostile(server: str) -> AsyncIterator[int]:
-    """Serve the page, which attacks a server; yield its port."""
-    body = PAGE.replace("SERVER", json.dumps(server)).encode()
+class Hostile:
+    """Serves the page, which attacks a server, and takes what it tells."""
 
-    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.readuntil(b"\r\n\r\n")
-        head = b"HTTP/1.1 200 OK\r\ncontent-type: text/html\r\nconnection: close\r\ncontent-length: %d\r\n\r\n"
-        writer.write(head % len(body) + body)
+    def __init__(self, server: str) -> None:
+        self._page = PAGE.replace("SERVER", json.dumps(server)).encode()
+        self._told: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
+
+    async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Answer one request, if one comes: browsers open connections in advance, and leave them."""
+        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError), contextlib.closing(writer):
+            await self._answer(reader, writer)
+
+    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = (await reader.readuntil(b"\r\n\r\n")).lower()
+        body = b""
+        if head.startswith(b"post /told"):
+            told = await reader.readexactly(int(head.partition(b"content-length: ")[2].partition(b"\r\n")[0]))
+            self._told.set_result(json.loads(told))
+        elif head.startswith(b"get / "):
+            body = self._page
+        start = b"HTTP/1.1 200 OK\r\ncontent-type: text/html\r\nconnection: close\r\ncontent-length: %d\r\n\r\n"
+        writer.write(start % len(body) + body)
         await writer.drain()
-        writer.close()
 
-    async with await asyncio.start_server(answer, "127.0.0.1", 0) as listening:
-        yield listening.sockets[0].getsockname()[1]
+    async def told(self, url: str, profile: Path) -> dict[str, Any]:
+        """Return what the page tells that a browser has opened it."""
+        process = await asyncio.create_subprocess_exec(
+            *_browser(profile, url), stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL
+        )
+        try:
+            async with asyncio.timeout(120):
+                return await self._told
+        finally:
+            process.kill()
+            await process.wait()
 
 
-async def visited(url: str, profile: Path, *more: str) -> str:
-    """Return what a browser shows at an address, once all of it is there."""
+@asynccontextmanager
+async def hostile(server: str) -> AsyncIterator[tuple[Hostile, int]]:
+    """Serve the page; yield it and its port."""
+    page = Hostile(server)
+    async with await asyncio.start_server(page.answer, "127.0.0.1", 0) as listening:
+        yield page, listening.sockets[0].getsockname()[1]
+
+
+def _browser(profile: Path, *more: str) -> list[str]:
     assert CHROMIUM is not None
-    quiet = (
-        *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"),
-        *("--disable-background-networking", "--disable-component-update", "--disable-dev-shm-usage"),
-        *("--timeout=20000", "--virtual-time-budget=10000", f"--user-data-dir={profile}", "--dump-dom"),
-    )
-    done = await asyncio.to_thread(
-        subprocess.run, [CHROMIUM, *quiet, *more, url], capture_output=True, timeout=120, check=False
-    )
-    return done.stdout.decode()
+    return [
+        *(CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
+        *("--disable-background-networking", "--disable-component-update", "--disable-dev-shm-usage", "--disable-sync"),
+        *(f"--user-data-dir={profile}", *more),
+    ]
 
 
-def told_by(page: str) -> dict[str, Any]:
-    """Return what the page's script wrote."""
-    found = re.search(r'<pre id="out">(.*?)</pre>', page, re.DOTALL)
-    assert found is not None, page[-2_000:]
-    told: dict[str, Any] = json.loads(unescape(found[1]))
-    return told
+async def shown(url: str, profile: Path, *more: str) -> str:
+    """Return what a browser shows at an address."""
+    process = await asyncio.create_subprocess_exec(
+        *_browser(profile, "--dump-dom", *more, url), stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL
+    )
+    try:
+        async with asyncio.timeout(120):
+            return (await process.communicate())[0].decode()
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
 
 
 async def test_a_page_of_another_origin_gets_nothing_and_changes_nothing(tmp_path: Path) -> None:
     async with memory_audit() as log, log.serve("127.0.0.1:0") as server:
         await log.append(NewEvent(topics=[("a",)]))
         place = server.addresses[0].removeprefix("http://")
-        async with hostile(place) as port:
-            told = told_by(await visited(f"http://127.0.0.1:{port}/", tmp_path))
+        async with hostile(place) as (page, port):
+            told = await page.told(f"http://127.0.0.1:{port}/", tmp_path)
         assert told["socket"] == told["plain_socket"] == "closed 1006"
         assert told["read"] == told["append"] == "failed: TypeError"
         # The browser may send it; that it was refused shows in the log.
@@ -104,8 +132,8 @@ async def test_a_name_that_was_made_to_mean_this_machine_is_refused(tmp_path: Pa
         await log.append(NewEvent(topics=[("a",)], action="seen"))
         port = server.addresses[0].rpartition(":")[2]
         # Of the same origin as the server, as the browser sees it: only the name tells.
-        assert "seen" not in await visited(f"http://evil.example:{port}/v1/events", tmp_path, rules)
-        assert "seen" in await visited(f"http://127.0.0.1:{port}/v1/events", tmp_path, rules)
+        assert "seen" not in await shown(f"http://evil.example:{port}/v1/events", tmp_path, rules)
+        assert "seen" in await shown(f"http://127.0.0.1:{port}/v1/events", tmp_path, rules)
 
 
 async def test_the_same_page_of_an_allowed_origin_reads(tmp_path: Path) -> None:
@@ -113,10 +141,10 @@ async def test_the_same_page_of_an_allowed_origin_reads(tmp_path: Path) -> None:
     async with memory_audit() as log:
         async with log.serve("127.0.0.1:0") as probe:
             place = probe.addresses[0].removeprefix("http://")
-        async with hostile(place) as port:
+        async with hostile(place) as (page, port):
             options = ServeOptions(allow_origins=(f"http://127.0.0.1:{port}",))
             async with log.serve(place, options=options):
-                told = told_by(await visited(f"http://127.0.0.1:{port}/", tmp_path))
+                told = await page.told(f"http://127.0.0.1:{port}/", tmp_path)
         assert told["socket"].startswith("got")
         assert told["stream"] == "open"
         assert told["append"].startswith("201")
