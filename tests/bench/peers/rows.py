@@ -38,6 +38,7 @@ _PEER: Final = (
     "10.0.0.17 and a name of the sort that such addresses have, with the port and the zone it is in: 51820, eu-1"
 )
 _ARRIVE_S: Final = 120.0
+_FEWEST_PAGES: Final = 10
 
 
 def made(count: int, seed: int = 1) -> list[NewEvent]:
@@ -148,7 +149,8 @@ async def pages(side: Side, seconds: float, seed: int, *, facets: bool = False, 
     async with _linked(side) as link:
         ask = link.page_by_facets if facets else link.page
         began = time.perf_counter()
-        while time.perf_counter() - began < seconds and len(taken) < most:
+        # However slow: a run without a quantile would end all of it.
+        while len(taken) < _FEWEST_PAGES or (time.perf_counter() - began < seconds and len(taken) < most):
             started = time.perf_counter()
             page = await ask(chooser.choice(known))
             taken.append(time.perf_counter() - started)
