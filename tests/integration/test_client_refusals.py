@@ -136,6 +136,47 @@ async def test_append_that_was_once_in_doubt_stays_so(last: Any) -> None:
             await log.append(EVENT)
 
 
+class Timed(Fake):
+    """Also knows when each request came, in milliseconds."""
+
+    def __init__(self, answer: Answer) -> None:
+        super().__init__(answer)
+        self.came_ms: list[float] = []
+
+    async def _take(self, socket: ServerConnection, request: dict[str, Any]) -> None:
+        if request["method"] != "server.info":
+            self.came_ms.append(asyncio.get_running_loop().time() * 1000)
+        await super()._take(socket, request)
+
+    @property
+    def waited_ms(self) -> float:
+        return self.came_ms[1] - self.came_ms[0]
+
+
+async def test_call_is_not_tried_again_before_the_server_said() -> None:
+    fake = Timed(answers(Overloaded("too often", retry_after_ms=80), RECEIPT))
+    async with scripted(fake) as url, connect(url, backoff=AT_ONCE) as log:
+        assert (await log.append(EVENT)).index == 0
+    assert fake.waited_ms >= 79
+
+
+async def test_tail_is_not_asked_for_again_before_the_server_said() -> None:
+    caught_up = ("events.caught_up", {"subscription": "1", "cursor": "there"})
+    fake = Timed(answers(Overloaded("too often", retry_after_ms=80), [{"subscription": "1"}, caught_up]))
+    async with scripted(fake) as url, connect(url, backoff=AT_ONCE) as log:
+        assert await log.subscribe().read() == CaughtUp("there")
+    assert fake.waited_ms >= 79
+
+
+async def test_call_that_cannot_be_tried_again_in_time_fails_at_once() -> None:
+    fake = Fake(answers(Overloaded("too often", retry_after_ms=2**31)))
+    async with scripted(fake) as url, connect(url) as log:
+        with pytest.raises(Overloaded, match="too often") as failed:
+            await asyncio.wait_for(log.append(EVENT), 10)
+        assert failed.value.retry_after_ms == 2**31
+    assert len(fake.requests) == 1
+
+
 async def test_error_that_cannot_heal_is_raised_at_once() -> None:
     fake = Fake(answers(Forbidden("not for you")))
     async with scripted(fake) as url, connect(url) as log:

@@ -7,7 +7,7 @@
 
 import { abortable, sleep } from "./abort.js";
 import type { Address } from "./address.js";
-import { delayMs } from "./backoff.js";
+import { toldWaitMs, waitMs } from "./backoff.js";
 import {
   AuditError,
   ClientClosed,
@@ -113,7 +113,7 @@ export class Core {
         if (now - upAt >= waitedMs) failures = 0;
       }
       downSince ??= now;
-      waitedMs = delayMs(this.options.backoff, failures);
+      waitedMs = waitMs(this.options.backoff, failures, reason);
       failures += 1;
       if (!once || !reason.retryable || now + waitedMs - downSince > this.options.reconnectTimeoutMs) {
         this.fail(reason);
@@ -172,12 +172,13 @@ export class Core {
    * Return a result, over as many connections and tries as it takes.
    *
    * `writes`: whether it may leave something behind although it failed; its parameters then have idempotency keys.
-   * Throws `Unavailable` (no answer in time, and nothing written), `OutcomeUnknown` (the same, and it may have been
-   * written), what the server answered, or what the signal was aborted with.
+   * Throws `Unavailable` (no answer in time, and nothing written), `Overloaded` (the server says that there will be none
+   * in time), `OutcomeUnknown` (the same, and it may have been written), what the server answered, or what the signal was aborted with.
    */
   async call(method: string, params: object, signal?: AbortSignal, writes = false): Promise<unknown> {
     const late = AbortSignal.timeout(this.options.callTimeoutMs);
-    const trial: Trial = { writes, doubtful: false, trouble: undefined };
+    const endsAt = Date.now() + this.options.callTimeoutMs;
+    const trial: Trial = { writes, doubtful: false, trouble: undefined, endsAt };
     try {
       return await this.#try(method, params, signal === undefined ? late : AbortSignal.any([signal, late]), trial);
     } catch (error) {
@@ -194,6 +195,7 @@ export class Core {
     for (let failures = 0; ; failures += 1) {
       const link = await this.#connected(signal);
       const doubtfulBefore = trial.doubtful;
+      let delayMs: number;
       const onSent = () => {
         trial.doubtful = trial.writes;
       };
@@ -207,8 +209,11 @@ export class Core {
         trial.trouble = error;
         // The next connection has a delay of its own.
         if (error instanceof Lost) continue;
+        const toldMs = toldWaitMs(error);
+        if (toldMs > 0 && Date.now() + toldMs > trial.endsAt) throw error;
+        delayMs = waitMs(this.options.backoff, failures, error);
       }
-      await sleep(delayMs(this.options.backoff, failures), signal);
+      await sleep(delayMs, signal);
     }
   }
 
@@ -319,15 +324,15 @@ export class Core {
   /** Try a feed again later, if there is a point. */
   #trouble(feed: AnyFeed, place: Place, error: AuditError): void {
     const now = Date.now();
-    const waitMs = delayMs(this.options.backoff, place.failures);
+    const delayMs = waitMs(this.options.backoff, place.failures, error);
     place.failures += 1;
     place.downSince ??= now;
-    if (!error.retryable || now + waitMs - place.downSince > this.options.reconnectTimeoutMs) {
+    if (!error.retryable || now + delayMs - place.downSince > this.options.reconnectTimeoutMs) {
       this.#feeds.delete(feed);
       feed.finish(error);
       return;
     }
-    place.timer = setTimeout(() => this.#subscribe(feed, place), waitMs);
+    place.timer = setTimeout(() => this.#subscribe(feed, place), delayMs);
   }
 
   #cancel(link: Link, subscription: string): void {
@@ -339,6 +344,8 @@ export class Core {
 /** What has become of one call so far. */
 interface Trial {
   readonly writes: boolean;
+  /** By the clock of `Date`. */
+  readonly endsAt: number;
   /** Whether it may have been written. */
   doubtful: boolean;
   trouble: AuditError | undefined;

@@ -2,6 +2,12 @@
 
 import type { WireError } from "./wire.js";
 
+interface ErrorDetails {
+  cause?: unknown;
+  parameter?: string | undefined;
+  retryAfterMs?: number | undefined;
+}
+
 /** The root. `code` is stable, and `retryable` says whether the same request may succeed later. */
 export class AuditError extends Error {
   static readonly code: string = "internal";
@@ -11,7 +17,7 @@ export class AuditError extends Error {
   /** Path of the parameter that is wrong, such as `events[3].topics[0]`. */
   readonly parameter: string | undefined;
 
-  constructor(message: string, options?: { cause?: unknown; parameter?: string | undefined }) {
+  constructor(message: string, options?: ErrorDetails) {
     super(message, options?.cause === undefined ? undefined : { cause: options.cause });
     this.name = new.target.name;
     this.code = new.target.code;
@@ -52,10 +58,17 @@ export class CursorExpired extends AuditError {
 export class TooLarge extends InvalidParameter {
   static override readonly code = "too_large";
 }
-/** Too many requests in flight, or too many subscriptions. */
+/** Too many requests in flight, too many subscriptions, or too much asked in too short a time. */
 export class Overloaded extends AuditError {
   static override readonly code = "overloaded";
   static override readonly retryable = true;
+  /** When it is worth another try, in milliseconds from now; undefined: soon. */
+  readonly retryAfterMs: number | undefined;
+
+  constructor(message: string, options?: ErrorDetails) {
+    super(message, options);
+    this.retryAfterMs = options?.retryAfterMs;
+  }
 }
 /** The log can't be reached, or can't serve this now; nothing was written. */
 export class Unavailable extends AuditError {
@@ -88,7 +101,7 @@ export class ClientClosed extends AuditError {
   static override readonly code = "client_closed";
 }
 
-type Kind = new (message: string, options?: { parameter?: string | undefined }) => AuditError;
+type Kind = new (message: string, options?: ErrorDetails) => AuditError;
 
 /** The wire's codes: number, word, class. */
 export const WIRE_CODES: readonly (readonly [number, string, Kind])[] = [
@@ -115,5 +128,6 @@ export function fromWire(error: WireError): AuditError {
   const word: unknown = error.data?.code;
   const row = WIRE_CODES.find(([, code]) => code === word) ?? WIRE_CODES.find(([number]) => number === error.code);
   const kind = row?.[2] ?? AuditError;
-  return new kind(error.message, { parameter: error.data?.parameter ?? undefined });
+  const { parameter, retry_after_ms } = error.data ?? {};
+  return new kind(error.message, { parameter: parameter ?? undefined, retryAfterMs: retry_after_ms ?? undefined });
 }

@@ -7,7 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-__all__ = ["Backoff"]
+from audit.model.errors import AuditError, Overloaded
+
+__all__ = ["Backoff", "told_wait_s"]
 
 _MAX_DOUBLINGS: Final = 30
 
@@ -29,3 +31,14 @@ class Backoff:
     def delay_s(self, failures: int) -> float:
         """Return the delay after so many tries that failed in a row, the last one not counted."""
         return self.draw() * min(self.most_s, self.first_s * 2.0 ** min(failures, _MAX_DOUBLINGS))
+
+    def wait_s(self, failures: int, error: AuditError) -> float:
+        """Return the delay after an error. A server that said when another try is worth it is not asked before that."""
+        # Added, not the greater of the two: all who were told the same would come at once.
+        return told_wait_s(error) + self.delay_s(failures)
+
+
+def told_wait_s(error: AuditError) -> float:
+    """Return how long the server said that another try is of no use."""
+    told_ms = error.retry_after_ms if isinstance(error, Overloaded) else None
+    return (told_ms or 0) / 1000

@@ -112,7 +112,7 @@ class Connection:
                     if now - up_at >= delay_s:
                         failures = 0
                 down_since = now if down_since is None else down_since
-                delay_s = self._options.backoff.delay_s(failures)
+                delay_s = self._options.backoff.wait_s(failures, reason)
                 failures += 1
                 limit_s = self._options.reconnect_timeout_s
                 if (

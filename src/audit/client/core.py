@@ -9,6 +9,7 @@ import anyio
 import msgspec
 
 from audit.client.address import Address
+from audit.client.backoff import told_wait_s
 from audit.client.connection import Connection
 from audit.client.link import Lost, contents
 from audit.client.options import ClientOptions
@@ -37,6 +38,7 @@ class RemoteCore:
 
         Raises:
             Unavailable: there was no answer in time; nothing was written.
+            Overloaded: the server said that there will be none in time.
             OutcomeUnknown: the same, and it may have been written.
             StoreClosed: the client is closed.
             AuditError: what the server answered.
@@ -46,6 +48,7 @@ class RemoteCore:
         limit = asyncio.timeout(timeout_s)
         try:
             async with limit:
+                trial.deadline = limit.when()
                 return contents(await self._try(method, params, trial), kind)
         except TimeoutError:
             if not limit.expired():
@@ -65,6 +68,7 @@ class RemoteCore:
     async def _try(self, method: str, params: Any, trial: _Trial) -> msgspec.Raw:
         while True:
             link = await self.connection.connected()
+            trouble: AuditError
             doubtful_before = trial.doubtful
             try:
                 return await link.call(method, params, trial.sent)
@@ -73,14 +77,16 @@ class RemoteCore:
                 trial.trouble = error
                 continue
             except OutcomeUnknown as error:
-                trial.trouble = error
+                trial.trouble = trouble = error
             except (Overloaded, Unavailable) as error:
-                trial.trouble = error
+                trial.trouble = trouble = error
                 trial.doubtful = doubtful_before
             except AuditError:
                 trial.doubtful = doubtful_before
                 raise
-            await anyio.sleep(self.options.backoff.delay_s(trial.failures))
+            if trial.is_out_of_reach(trouble):
+                raise trouble
+            await anyio.sleep(self.options.backoff.wait_s(trial.failures, trouble))
             trial.failures += 1
 
 
@@ -93,6 +99,13 @@ class _Trial:
         """Whether it may have been written."""
         self.trouble: AuditError | None = None
         self.failures = 0
+        self.deadline: float | None = None
+        """When it is to end, by the loop's clock; None: never."""
+
+    def is_out_of_reach(self, error: AuditError) -> bool:
+        """Return whether the server said that another try is of no use before the end."""
+        wait_s, deadline = told_wait_s(error), self.deadline
+        return wait_s > 0 and deadline is not None and asyncio.get_running_loop().time() + wait_s > deadline
 
     def sent(self) -> None:
         """From here on it may be carried out, whatever becomes of who waits for it."""

@@ -128,7 +128,7 @@ class Feeds:
     def _trouble(self, feed: AnyFeed, place: _Place, error: AuditError) -> None:
         """Try a feed again later, if there is a point."""
         loop = asyncio.get_running_loop()
-        delay_s = self._options.backoff.delay_s(place.failures)
+        delay_s = self._options.backoff.wait_s(place.failures, error)
         place.failures += 1
         place.down_since = loop.time() if place.down_since is None else place.down_since
         limit_s = self._options.reconnect_timeout_s
@@ -146,7 +146,8 @@ class Feeds:
         def done(outcome: msgspec.Raw | AuditError) -> None:
             # Left open, it would hold its place among the connection's subscriptions.
             if isinstance(outcome, Overloaded):
-                asyncio.get_running_loop().call_later(self._options.backoff.delay_s(0), self._cancel, link, name)
+                delay_s = self._options.backoff.wait_s(0, outcome)
+                asyncio.get_running_loop().call_later(delay_s, self._cancel, link, name)
 
         link.request("subscription.cancel", CancelParams(subscription=name), done)
 
