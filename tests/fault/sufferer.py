@@ -172,6 +172,8 @@ def suffer(plan: dict[str, Any], control: Control) -> dict[str, Any]:
         life.append()
         if round_ % 6 == 5 and plan["fencing"]:
             life.read()
+    # What failed in the background, unnoticed so far, is told by an append of a disk that does not fail any more.
+    late = not life.told
     control.clear()
     before = len(life.acknowledged)
     while len(life.acknowledged) < before + plan["afterwards"]:
@@ -186,6 +188,7 @@ def suffer(plan: dict[str, Any], control: Control) -> dict[str, Any]:
         "given": life._next,
         "acknowledged": [[number, *place] for number, place in life.acknowledged.items()],
         "told": life.told,
+        "late": late,
         "fenced": life.fenced,
         "writes failed": life.log._core.sequencer.meters.failed,
     }

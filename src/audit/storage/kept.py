@@ -114,7 +114,9 @@ class KeptStream:
             match: What is asked of events' terms.
             stretches: Those that are kept.
             open_stream: Opens the stream of records; raises `NotKept` where the disk may not be touched.
-            end: Id of the last segment that is sealed, as known before the stream's snapshot was taken; empty: none.
+            end: Id of the last segment that is sealed, as known before any snapshot was taken; empty: none. Segments
+                behind it are left out: what is kept of them may be in no snapshot of ours, and what is in a snapshot
+                may be in none of the next reader's, who must not see less.
             descending: Newest segment first.
         """
         self.segment: bytes | None = None
@@ -127,6 +129,7 @@ class KeptStream:
         # The stretch it is in, and the place there. Beyond both ends of it, on the disk.
         self._stretch: Stretch | None = None
         self._at = 0
+        self._stop = 0
         self._stream: Stream | None = None
         # What was walked on the disk: from where, and what was found, in the order of the walk.
         self._began = b""
@@ -135,7 +138,7 @@ class KeptStream:
 
     def seek(self, segment: bytes) -> None:
         """See `Stream.seek`."""
-        self._go(segment + b"\0" if self._descending else segment)
+        self._go(min(segment + b"\0", self._end) if self._descending else segment)
 
     def positions(self) -> Sequence[int]:
         """See `Stream.positions`."""
@@ -156,14 +159,20 @@ class KeptStream:
         stretch = self._stretch
         if stretch is not None:
             self._at = at = self._at + self._step
-            if 0 <= at < len(stretch.segments):
+            if 0 <= at < self._stop:
                 self.segment = stretch.segments[at]
             else:
                 self._go(stretch.low if self._descending else stretch.high)
             return
         assert self._stream is not None  # noqa: S101 - it stands at a segment
         self._stream.advance()
-        self.segment = self._stream.segment
+        self._stand()
+
+    def _stand(self) -> None:
+        """Stand where the stream on the disk does."""
+        assert self._stream is not None  # noqa: S101
+        segment = self._stream.segment
+        self.segment = segment if segment is not None and segment < self._end else None
 
     def _go(self, bound: bytes) -> None:
         """Move to the first segment at or past a bound; descending, to the last before it."""
@@ -175,14 +184,16 @@ class KeptStream:
             if stretch is None:
                 self._walk(bound, last)
                 return
-            at = bisect_left(stretch.segments, bound) - descending
-            if 0 <= at < len(stretch.segments):
-                self._stretch, self._at = stretch, at
-                self.segment = stretch.segments[at]
+            segments = stretch.segments
+            stop = len(segments) if stretch.high <= self._end else bisect_left(segments, self._end)
+            at = bisect_left(segments, bound) - descending
+            if 0 <= at < stop:
+                self._stretch, self._at, self._stop = stretch, at, stop
+                self.segment = segments[at]
                 return
             bound = stretch.low if descending else stretch.high
-            if stretch.segments:
-                last = stretch.segments[0 if descending else -1]
+            if segments:
+                last = segments[0 if descending else -1]
         self._stretch = self.segment = None
 
     def _walk(self, bound: bytes, last: bytes | None) -> None:
@@ -203,7 +214,7 @@ class KeptStream:
             stream.seek(bound)
             if self._descending and stream.segment == bound:
                 stream.advance()
-        self.segment = stream.segment
+        self._stand()
 
     def keep(self) -> None:
         """Keep what was walked on the disk."""
@@ -218,9 +229,6 @@ class KeptStream:
             positions.reverse()
         else:
             low = self._began
-            if at is not None:
-                high = at + b"\0" if looked_at else at
-            else:
-                high = max(self._end, segments[-1] + b"\0") if segments else self._end
+            high = self._end if at is None else at + b"\0" if looked_at else at
         if low < high:
             self._stretches.add(Stretch(self._match, low, high, segments, positions))
