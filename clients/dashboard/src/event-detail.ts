@@ -1,6 +1,6 @@
 /** One event in full: its stored JSON, what differs from another, and ways to take it elsewhere. */
 
-import { Forbidden, type RemoteLog, TamperDetected, type Verified, verifyInclusion } from "@audit/client";
+import { Forbidden, ProofInvalid, type RemoteLog, type Verified, verifyInclusion } from "@audit/client";
 import { css, html, LitElement, nothing, type TemplateResult } from "lit";
 import { countText, recordedMs, timeText } from "./format.js";
 import { type Change, differenceOf, type Line, linesOf, textOf } from "./jsontext.js";
@@ -86,7 +86,7 @@ export class EventDetail extends LitElement {
     } catch (error) {
       if (signal.aborted) return;
       const told = error instanceof Error ? error.message : String(error);
-      if (error instanceof TamperDetected) this.proved = { kind: "tampered", text: told };
+      if (error instanceof ProofInvalid) this.proved = { kind: "tampered", text: told };
       else if (error instanceof Forbidden)
         this.proved = { kind: "unknown", text: "Proofs are for who may see all of the log." };
       else this.proved = { kind: "unknown", text: told };

@@ -17,7 +17,7 @@ import {
   OutcomeUnknown,
   Unavailable,
 } from "./errors.js";
-import { Link, Lost, type Note, type Outcome } from "./link.js";
+import { type Answer, Link, Lost, type Note, type Outcome } from "./link.js";
 import type { News, Options } from "./options.js";
 import { openSocket } from "./socket.js";
 import type { Source } from "./source.js";
@@ -131,7 +131,7 @@ export class Core {
     const link = new Link(socket, this.address.url);
     const inTime = AbortSignal.any([this.#ending.signal, AbortSignal.timeout(this.options.openTimeoutMs)]);
     try {
-      this.#info = (await this.#ask(link, "server.info", {}, inTime)) as InfoResult;
+      this.#info = (await this.#ask(link, "server.info", {}, inTime)).result as InfoResult;
     } catch (error) {
       link.close();
       if (error instanceof Lost) throw await link.over;
@@ -176,6 +176,11 @@ export class Core {
    * in time), `OutcomeUnknown` (the same, and it may have been written), what the server answered, or what the signal was aborted with.
    */
   async call(method: string, params: object, signal?: AbortSignal, writes = false): Promise<unknown> {
+    return (await this.answer(method, params, signal, writes)).result;
+  }
+
+  /** The same, with the text of the frame in which the result came. */
+  async answer(method: string, params: object, signal?: AbortSignal, writes = false): Promise<Answer> {
     const late = AbortSignal.timeout(this.options.callTimeoutMs);
     const endsAt = Date.now() + this.options.callTimeoutMs;
     const trial: Trial = { writes, doubtful: false, trouble: undefined, endsAt };
@@ -191,7 +196,7 @@ export class Core {
     }
   }
 
-  async #try(method: string, params: object, signal: AbortSignal, trial: Trial): Promise<unknown> {
+  async #try(method: string, params: object, signal: AbortSignal, trial: Trial): Promise<Answer> {
     for (let failures = 0; ; failures += 1) {
       const link = await this.#connected(signal);
       const doubtfulBefore = trial.doubtful;
@@ -217,10 +222,10 @@ export class Core {
     }
   }
 
-  #ask(link: Link, method: string, params: object, signal: AbortSignal, onSent?: () => void): Promise<unknown> {
+  #ask(link: Link, method: string, params: object, signal: AbortSignal, onSent?: () => void): Promise<Answer> {
     let id = 0;
-    const answer = new Promise((resolve, reject) => {
-      const done = (outcome: Outcome) => ("error" in outcome ? reject(outcome.error) : resolve(outcome.result));
+    const answer = new Promise<Answer>((resolve, reject) => {
+      const done = (outcome: Outcome) => ("error" in outcome ? reject(outcome.error) : resolve(outcome));
       id = link.request(method, params, done, onSent);
     });
     return abortable(answer, signal).finally(() => link.forget(id));

@@ -92,9 +92,55 @@ export class ClockSuspect extends AuditError {
 export class ProtocolViolation extends AuditError {
   static override readonly code = "invalid_request";
 }
-/** What came is not what the log has signed, or its proof is none. */
-export class TamperDetected extends AuditError {
-  static override readonly code = "tamper_detected";
+/** A proof or a checkpoint does not show what it should; what it was to vouch for must not be trusted. */
+export class ProofInvalid extends AuditError {
+  static override readonly code: string = "proof_invalid";
+  /** What was checked, such as `event 41` or `checkpoint of size 100`. */
+  readonly subject: string;
+  /** What is wrong with it. */
+  readonly problem: string;
+
+  constructor(subject: string, problem: string, options?: { cause?: unknown }) {
+    super(`${subject}: ${problem}`, options);
+    this.subject = subject;
+    this.problem = problem;
+  }
+}
+/** A proof, checkpoint or key is not of its form, or a proof has not as many hashes as it should. */
+export class ProofMalformed extends ProofInvalid {
+  static override readonly code = "proof_malformed";
+}
+/** A checkpoint bears no signature by the key that is trusted. */
+export class WrongKey extends ProofInvalid {
+  static override readonly code = "wrong_key";
+}
+/** A checkpoint is another log's. */
+export class WrongOrigin extends ProofInvalid {
+  static override readonly code = "wrong_origin";
+}
+/** A signature bears the trusted key's name, but the key did not sign this text. */
+export class SignatureInvalid extends ProofInvalid {
+  static override readonly code = "signature_invalid";
+}
+/** What is there is not what was signed: history was changed, cut off or replaced. */
+export class TamperDetected extends ProofInvalid {
+  static override readonly code: string = "tamper_detected";
+}
+/** An event or a root is not the one that a checkpoint covers. */
+export class HashMismatch extends TamperDetected {
+  static override readonly code = "hash_mismatch";
+}
+/** Two checkpoints of one log tell different histories. */
+export class HistoryForked extends TamperDetected {
+  static override readonly code = "history_forked";
+}
+/** A checkpoint covers fewer events than one that was trusted before: the log was rolled back. */
+export class CheckpointBehind extends TamperDetected {
+  static override readonly code = "checkpoint_behind";
+}
+/** A checkpoint covers more events than there are. */
+export class CheckpointAhead extends TamperDetected {
+  static override readonly code = "checkpoint_ahead";
 }
 /** The client was closed. */
 export class ClientClosed extends AuditError {

@@ -57,6 +57,8 @@ export class Feed<Params extends FeedParams, Item> implements Source<FeedBatch<I
   constructor(
     readonly params: Params,
     private readonly credit: number,
+    /** Finds what a notification brings. */
+    private readonly itemsOf: (note: Note) => Item[] | undefined = parsedEvents,
   ) {
     this.#window = credit;
     this.#left = params.limit ?? undefined;
@@ -95,7 +97,7 @@ export class Feed<Params extends FeedParams, Item> implements Source<FeedBatch<I
   receive(note: Note): void {
     if (this.#over !== undefined) return;
     const { cursor } = note.params;
-    const events = note.params["events"] as Item[] | undefined;
+    const events = this.itemsOf(note);
     this.resumeAt = cursor;
     if (events !== undefined && events.length > 0) {
       this.#push(events, cursor);
@@ -182,4 +184,8 @@ export class Feed<Params extends FeedParams, Item> implements Source<FeedBatch<I
       this.#queue.push({ events, cursor, caughtUp: this.#caughtUp, fellBehind: this.#fellBehind });
     }
   }
+}
+
+function parsedEvents<Item>(note: Note): Item[] | undefined {
+  return note.params["events"] as Item[] | undefined;
 }

@@ -2,26 +2,37 @@
 
 export type { Backoff } from "./backoff.js";
 export type { Bound } from "./bounds.js";
+export { type Checkpoint, parseCheckpoint } from "./checkpoints.js";
 export {
   AuditError,
+  CheckpointAhead,
+  CheckpointBehind,
   ClientClosed,
   ClockSuspect,
   Conflict,
   CursorExpired,
   CursorInvalid,
   Forbidden,
+  HashMismatch,
+  HistoryForked,
   InvalidParameter,
   MethodNotFound,
   NotFound,
   OutcomeUnknown,
   Overloaded,
+  ProofInvalid,
+  ProofMalformed,
   ProtocolViolation,
+  SignatureInvalid,
   TamperDetected,
   TooLarge,
   Unauthorized,
   Unavailable,
+  WrongKey,
+  WrongOrigin,
 } from "./errors.js";
 export type { FeedBatch } from "./feed.js";
+export { leafHash } from "./leaves.js";
 export {
   type Batch,
   connect,
@@ -33,10 +44,12 @@ export {
 export type { MetricState } from "./metricfeed.js";
 export type { MetricQuery, RemoteMetrics, WatchQuery } from "./metrics.js";
 export type { CallOptions, ConnectOptions, News } from "./options.js";
-export { type Checkpoint, leafHash, parseCheckpoint, type Verified, verifyInclusion } from "./proof.js";
+export { type Verified, verifyInclusion } from "./proof.js";
 export { Subscription } from "./subscription.js";
+export type { VerifyOptions } from "./verification.js";
 export type {
   Actor,
+  ConsistencyResult,
   Event,
   Filter,
   InclusionResult,
@@ -47,6 +60,7 @@ export type {
   MetricResult,
   NewEvent,
   Receipt,
+  SelectionResult,
   Target,
   TopicResult,
   TopicsParams,

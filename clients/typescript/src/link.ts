@@ -15,13 +15,20 @@ const SILENCE_MS = 20_000;
 /** The connection was lost before the answer came. */
 export class Lost extends Unavailable {}
 
-export type Outcome = { readonly result: unknown } | { readonly error: AuditError };
+export interface Answer {
+  readonly result: unknown;
+  /** The frame in which it came. */
+  readonly text: string;
+}
+export type Outcome = Answer | { readonly error: AuditError };
 export type Done = (outcome: Outcome) => void;
 
 /** A notification; `events` is there in some, and so is what only some methods have. */
 export interface Note {
   readonly method: string;
   readonly params: Record<string, unknown> & { readonly subscription: string; readonly cursor: string };
+  /** The frame in which it came. */
+  readonly text: string;
 }
 
 interface Request {
@@ -144,7 +151,7 @@ export class Link {
       return;
     }
     if (typeof frame["method"] === "string") {
-      const note = frame as unknown as Note;
+      const note = { method: frame["method"], params: frame["params"], text: data } as Note;
       this.#receivers.get(note.params?.subscription)?.(note);
       return;
     }
@@ -156,7 +163,10 @@ export class Link {
     }
     const done = this.#waiting.get(id);
     this.#waiting.delete(id);
-    done?.("error" in frame ? { error: fromWire(frame["error"] as WireError) } : { result: frame["result"] });
+    const failed = "error" in frame;
+    done?.(
+      failed ? { error: fromWire(frame["error"] as WireError) } : { result: frame["result"], text: data as string },
+    );
     this.#sendNext();
   }
 

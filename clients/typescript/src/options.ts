@@ -2,6 +2,7 @@
 
 import { type Backoff, DEFAULT_BACKOFF } from "./backoff.js";
 import { type AuditError, InvalidParameter } from "./errors.js";
+import type { VerifyOptions } from "./verification.js";
 
 /** What happened to the connection; nothing here is needed to use it. */
 export type News =
@@ -36,6 +37,11 @@ export interface ConnectOptions {
   onNews?: (news: News) => void;
   /** Delays between attempts. */
   backoff?: Backoff;
+  /**
+   * Check each event, page and batch against the log's checkpoints, and those against each other, before anybody gets to
+   * see it: `TamperDetected` names what is not as it was signed.
+   */
+  verify?: VerifyOptions;
 }
 
 export interface Options {

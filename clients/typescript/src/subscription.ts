@@ -10,9 +10,13 @@ import type { Source } from "./source.js";
  *
  * What it hands out counts as dealt with, and the server may send more, once the next one is asked for.
  */
-export class Subscription<Item> implements AsyncIterableIterator<Item> {
+export class Subscription<Item, Came = Item> implements AsyncIterableIterator<Item> {
   /** What was handed out last. */
   protected last: Item | undefined;
+  /** What came and is not handed out yet, since it was not checked, or did not hold; with the cursor right before it. */
+  #held: { readonly came: Came; readonly cursor: string | undefined } | undefined;
+  /** Aborted once nothing more is wanted. */
+  readonly #ended = new AbortController();
   #waiter: (() => void) | undefined;
   #turn: Promise<unknown> = Promise.resolve();
   readonly #unlisten: () => void = () => {};
@@ -20,9 +24,11 @@ export class Subscription<Item> implements AsyncIterableIterator<Item> {
   /** @internal */
   constructor(
     private readonly core: Core,
-    private readonly feed: Source<Item>,
+    private readonly feed: Source<Came>,
     method: string,
     signal: AbortSignal | undefined,
+    /** Makes what is handed out of what came, or throws: then it is asked again, and nobody reads past what came. */
+    private readonly check?: (came: Came, signal: AbortSignal) => Promise<Item>,
   ) {
     signal?.throwIfAborted();
     feed.onChange = () => this.#waiter?.();
@@ -31,6 +37,7 @@ export class Subscription<Item> implements AsyncIterableIterator<Item> {
       const abort = () => {
         core.drop(feed);
         feed.close(signal.reason);
+        this.#ended.abort();
       };
       signal.addEventListener("abort", abort);
       this.#unlisten = () => signal.removeEventListener("abort", abort);
@@ -43,7 +50,7 @@ export class Subscription<Item> implements AsyncIterableIterator<Item> {
 
   /** Resumes right after what was handed out last; undefined: the server has not said yet where it starts. */
   get cursor(): string | undefined {
-    return this.feed.cursor;
+    return this.#held === undefined ? this.feed.cursor : this.#held.cursor;
   }
 
   /**
@@ -64,15 +71,34 @@ export class Subscription<Item> implements AsyncIterableIterator<Item> {
   }
 
   async #next(): Promise<IteratorResult<Item, undefined>> {
-    this.core.grant(this.feed, this.feed.consumed());
-    while (!this.feed.ready) await this.#change();
-    const item = this.feed.take();
+    if (this.#held === undefined) {
+      this.core.grant(this.feed, this.feed.consumed());
+      while (!this.feed.ready) await this.#change();
+    }
+    const item = this.#held === undefined && this.check === undefined ? this.feed.take() : await this.#checked();
     if (item === undefined) {
       this.#unlisten();
       return { done: true, value: undefined };
     }
-    this.last = item;
-    return { done: false, value: item };
+    this.last = item as Item;
+    return { done: false, value: item as Item };
+  }
+
+  async #checked(): Promise<Item | undefined> {
+    const { cursor } = this;
+    const came = this.#held?.came ?? this.feed.take();
+    if (came === undefined) return undefined;
+    this.#held = { came, cursor };
+    try {
+      const item = await this.check?.(came, this.#ended.signal);
+      this.#held = undefined;
+      return item;
+    } catch (error) {
+      if (!this.#ended.signal.aborted) throw error;
+    }
+    this.#held = undefined;
+    this.feed.take(); // throws what it was ended with, if anything
+    return undefined;
   }
 
   /** End it, as leaving a loop does. */
@@ -86,6 +112,7 @@ export class Subscription<Item> implements AsyncIterableIterator<Item> {
     this.#unlisten();
     this.core.drop(this.feed);
     this.feed.close();
+    this.#ended.abort();
   }
 
   #change(): Promise<void> {

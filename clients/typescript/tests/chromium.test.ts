@@ -1,11 +1,15 @@
 /** The built package in a real browser, against a real server of another origin. */
 
+import { mkdtemp, rm } from "node:fs/promises";
 import type { Server } from "node:http";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Browser, Page } from "playwright-core";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { connect } from "../src/index.js";
 import { errorsOf, openChromium, openPage, servePackage } from "./browser.js";
+import { newKey } from "./keys.js";
 import { Served } from "./served.js";
 
 let served: Served;
@@ -94,6 +98,45 @@ test("aborting in a page gives the signal's reason", async () => {
     return [await next.then(() => "ended", name), await log.info().then(() => "answered", name)];
   }, served.url);
   expect(names).toEqual(["AbortError", "AbortError"]);
+});
+
+test("a page believes a server that keeps to what was signed, and one of another store no more", async () => {
+  const folder = await mkdtemp(join(tmpdir(), "audit-keys-"));
+  const key = await newKey(join(folder, "key"));
+  const signed = await Served.create("--allow-origin", pages.origin, "--key", join(folder, "key"));
+  const seen = await page.evaluate(
+    async ([url, key]) => {
+      const log = await audit.connect(url, { verify: { key }, backoff: { firstMs: 10, mostMs: 100 } });
+      Object.assign(globalThis, { signed: log });
+      await log.append(Array.from({ length: 600 }, (_, n) => ({ topics: [["ä"]], data: { word: "good", n } })));
+      let events = 0;
+      for await (const batch of log.subscribe()) {
+        events += batch.events.length;
+        if (batch.caughtUp) break;
+      }
+      return [events, (await log.page({ order: "desc" })).events.length];
+    },
+    [signed.url, key] as const,
+  );
+  expect(seen).toEqual([600, 100]);
+  await signed.stop();
+  await signed.tamper('"good"', '"evil"');
+  await signed.start();
+  const found = await page.evaluate(async () => {
+    const { signed: log } = globalThis as unknown as { signed: Awaited<ReturnType<typeof audit.connect>> };
+    const name = (error: Error) => `${error.name}: ${error.message}`;
+    const told = [await log.page().then(() => "", name), await log.trustNewest().then(() => "", name)];
+    log.close();
+    return told;
+  });
+  expect(found).toEqual([
+    expect.stringMatching(/^HashMismatch: event 0 \(\w{26}\): is not the one that the checkpoint of size 600 covers$/),
+    expect.stringMatching(
+      /^HistoryForked: checkpoint of size 600: has another root than the trusted one of this size$/,
+    ),
+  ]);
+  await signed.remove();
+  await rm(folder, { recursive: true });
 });
 
 test("a page of an origin that is not allowed does not get in", async () => {

@@ -34,7 +34,7 @@ class Server {
   }
 
   note(method: string, more: object = {}): Note {
-    return { method, params: { subscription: "1", cursor: String(this.position), ...more } };
+    return { method, params: { subscription: "1", cursor: String(this.position), ...more }, text: "" };
   }
 }
 

@@ -11,7 +11,15 @@ import { promisify } from "node:util";
 
 const AUDIT = process.env["AUDIT_COMMAND"] ?? fileURLToPath(new URL("../../../.venv/bin/audit", import.meta.url));
 
+/** As an attacker does who can write the store's files and knows their format. */
+const TAMPER = fileURLToPath(new URL("../../../docs/tamper.py", import.meta.url));
+
 const run = promisify(execFile);
+
+/** Run `audit` with these arguments, and return what it printed. */
+export async function audit(...words: string[]): Promise<string> {
+  return (await run(AUDIT, words)).stdout;
+}
 
 export class Served {
   #process: ChildProcess | undefined;
@@ -36,7 +44,7 @@ export class Served {
 
   /** Return once it listens. */
   async start(): Promise<void> {
-    const options = ["--data", this.#data, "--create", "--listen", `127.0.0.1:${this.port}`];
+    const options = ["--data", this.data, "--create", "--listen", `127.0.0.1:${this.port}`];
     const child = spawn(AUDIT, ["serve", ...options, ...this.more], { stdio: ["ignore", "pipe", "pipe"] });
     this.#process = child;
     child.stderr?.on("data", (text) => {
@@ -51,11 +59,16 @@ export class Served {
   /** Return a new token; from then on, whoever asks must show one. */
   async token(role: string, ...topics: string[]): Promise<string> {
     const where = topics.flatMap((topic) => ["--topic", topic]);
-    const { stdout } = await run(AUDIT, ["token", "new", "--data", this.#data, "--role", role, ...where]);
-    return stdout.trim().split("\n").at(-1) ?? "";
+    const printed = await audit("token", "new", "--data", this.data, "--role", role, ...where);
+    return printed.trim().split("\n").at(-1) ?? "";
   }
 
-  get #data(): string {
+  /** Have other words in every event of the store, which all fits; not while it is served. */
+  async tamper(old: string, other: string): Promise<void> {
+    await run(AUDIT.replace(/audit$/, "python"), [TAMPER, this.data, old, other]);
+  }
+
+  get data(): string {
     return join(this.directory, "data");
   }
 

@@ -166,7 +166,7 @@ class Player {
     const outcome = this.#outcomes.get(mine);
     this.checked += 1;
     if ("error" in frame) this.#checkError(frame["error"] as Json, outcome);
-    else expect(outcome).toEqual({ result: frame["result"] });
+    else expect(outcome).toEqual({ result: frame["result"], text: expect.any(String) });
     const subscription = (frame["result"] as Json | undefined)?.["subscription"];
     if (typeof subscription === "string") this.#follow(subscription, asked?.["method"] === "metrics.subscribe");
   }
