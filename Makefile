@@ -36,8 +36,11 @@ types: $(STAMP) ## Check types (mypy, strict)
 imports: $(STAMP) ## Check that imports follow the layers (import-linter)
 	$(BIN)/lint-imports --no-logo
 
-test: $(STAMP) ## Run the tests, benchmarks left out
-	$(BIN)/pytest -q tests --ignore=tests/bench
+# Processes to run tests in. Many tests start servers and wait for them: more than one a core helps little.
+TEST_JOBS ?= 2
+
+test: $(STAMP) ## Run the tests, benchmarks left out, on TEST_JOBS processes
+	$(BIN)/pytest -q --numprocesses $(TEST_JOBS) --dist worksteal tests --ignore=tests/bench
 
 # Rows of all tests of faults: what docs/design/reliability.md is made of.
 FAULT_REPORT := .fault-report.jsonl

@@ -19,7 +19,18 @@ from audit.storage.port import Storage
 from audit.testing.clock import START_MS
 from audit.testing.logs import STORE_ID
 
-__all__ = ["LAYOUTS", "OPTIONS", "TINY", "Writer", "copy_store", "event", "leveldb_opener", "memory_opener", "prepared"]
+__all__ = [
+    "LAYOUTS",
+    "OPTIONS",
+    "TINY",
+    "Writer",
+    "copy_store",
+    "event",
+    "holding",
+    "leveldb_opener",
+    "memory_opener",
+    "prepared",
+]
 
 OPTIONS: Final = StoreOptions(
     write_buffer_bytes=1 << 20,
@@ -64,6 +75,16 @@ def copy_store(source: Path, target: Path) -> Path:
         if _files(source) == before:
             return target
         shutil.rmtree(target)
+
+
+def holding(path: Path, mark: str) -> list[str]:
+    """Return the names of a store's files that hold a mark."""
+    while True:
+        try:
+            return [file.name for file in path.rglob("*") if file.is_file() and mark.encode() in file.read_bytes()]
+        except FileNotFoundError:
+            # LevelDB has put it into another one meanwhile: where, only another look tells.
+            continue
 
 
 def _files(path: Path) -> list[tuple[str, int, int]]:

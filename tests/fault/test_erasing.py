@@ -20,13 +20,9 @@ from tests.fault.children import started
 from tests.fault.eraser import OPTIONS, PAIRS, fill, mark_of
 from tests.fault.faildisk import Control, build_shim, shim_environment
 from tests.fault.report import record, scaled
-from tests.stores import leveldb_opener
+from tests.stores import holding, leveldb_opener
 
 ROOT = Path(__file__).parents[2]
-
-
-def holding(store: Path, mark: str) -> list[str]:
-    return [file.name for file in store.rglob("*") if file.is_file() and mark.encode() in file.read_bytes()]
 
 
 def look(store: Path, said: list[dict[str, Any]]) -> int:

@@ -20,7 +20,7 @@ from audit.log.sync import SyncAudit
 from audit.log.tail import Batch
 from audit.testing import check_log, log_on, memory_log
 from audit.testing.clock import FakeClock
-from tests.stores import LAYOUTS, OPTIONS, TINY, leveldb_opener, memory_opener
+from tests.stores import LAYOUTS, OPTIONS, TINY, holding, leveldb_opener, memory_opener
 
 ROOMY = StoreOptions(min_free_bytes=0, reserve_bytes=0)
 
@@ -42,11 +42,6 @@ def marked(mark: str, number: int, **more: object) -> NewEvent:
 def plain(number: int) -> NewEvent:
     noise = random.Random(number).randbytes(60).hex()
     return NewEvent(topics=[("a",)], action=f"plain.{number % 5}", actor=Actor(type="user", id="u"), data=noise)
-
-
-def holding(path: Path, mark: str) -> list[str]:
-    """Return the names of files that hold a mark."""
-    return [file.name for file in path.rglob("*") if file.is_file() and mark.encode() in file.read_bytes()]
 
 
 @pytest.mark.parametrize("after", [0, 1, 300, 3_000])

@@ -16,6 +16,7 @@ from audit.server.access import Ask, OpenAccess, Principal
 from audit.testing import memory_audit
 from tests.integration.program import Program
 from tests.integration.served import Served
+from tests.stores import holding
 from tests.web import JSON, LINES, fetch
 
 NOBODY = "00000000000000000000000001"
@@ -121,8 +122,7 @@ def test_registered_metrics_forget_what_was_erased(tmp_path: Path) -> None:
             assert groups == {"v", None}
             assert [one.size for one in log.metrics.list()] == [4]
         assert mark not in str([vars(state) for state in log._core.live_metrics._states.values()])
-        files = [file for file in (tmp_path / "data" / "log").iterdir() if mark.encode() in file.read_bytes()]
-        assert files == []
+        assert holding(tmp_path / "data", mark) == []
 
 
 # -- the command line --------------------------------------------------------------------------------------------------
