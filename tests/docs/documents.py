@@ -27,8 +27,9 @@ class Block(NamedTuple):
 
 
 def documents() -> list[Path]:
-    """Return the documents for people: those at the top, and everything under docs and proto."""
-    return [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md")), *sorted((ROOT / "proto").rglob("*.md"))]
+    """Return the documents for people: those at the top, and everything under docs, examples and proto."""
+    below = [path for folder in ("docs", "examples", "proto") for path in sorted((ROOT / folder).rglob("*.md"))]
+    return [*sorted(ROOT.glob("*.md")), *below]
 
 
 def blocks(language: str) -> Iterator[Block]:

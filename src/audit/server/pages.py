@@ -22,6 +22,8 @@ DIRECTORY: Final = Path(__file__).parent / "pages"
 _START: Final = "index.html"
 _HASHED: Final = "assets/"
 """Below it, a file's name has its contents' hash in it."""
+_CLIENT: Final = "client.js"
+"""The TypeScript client as one module, for pages of other sites, too: they import it from the server that they use."""
 _MISSING: Final = (
     "This audit server has no pages: it was installed without them.\n"
     "In a checkout, with Node 20 or later: make dashboard\n"
@@ -40,6 +42,12 @@ _HEADERS: Final = {
     "cross-origin-resource-policy": "same-origin",
     "permissions-policy": "camera=(), geolocation=(), microphone=()",
     "referrer-policy": "no-referrer",
+    "x-content-type-options": "nosniff",
+}
+_CLIENT_HEADERS: Final = {
+    # It is the same for everybody and says nothing of the log. Who may connect is asked at the WebSocket.
+    "access-control-allow-origin": "*",
+    "cross-origin-resource-policy": "cross-origin",
     "x-content-type-options": "nosniff",
 }
 _FOR_EVER: Final = "public, max-age=31536000, immutable"
@@ -72,7 +80,8 @@ def _read(name: str, path: Path) -> _File:
     kind = _TYPES.get(path.suffix) or mimetypes.guess_type(name)[0] or "application/octet-stream"
     kept = _FOR_EVER if name.startswith(_HASHED) else _ASK_AGAIN
     tag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
-    return _File(body, kind, {**_HEADERS, "cache-control": kept, "etag": tag})
+    headers = _CLIENT_HEADERS if name == _CLIENT else _HEADERS
+    return _File(body, kind, {**headers, "cache-control": kept, "etag": tag})
 
 
 def _answers(file: _File) -> Callable[[Request], Awaitable[Response]]:

@@ -39,6 +39,7 @@ def built(tmp_path: Path) -> Starlette:
     (pages / "index.html").write_text("<!doctype html>", encoding="utf-8")
     (pages / "icon.svg").write_text("<svg/>", encoding="utf-8")
     (pages / "assets" / "index-1a2b.js").write_text("1", encoding="utf-8")
+    (pages / "client.js").write_text("export {}", encoding="utf-8")
     (tmp_path / "secret").write_text("secret", encoding="utf-8")
     return Starlette(routes=routes(pages))
 
@@ -61,6 +62,16 @@ async def test_what_was_built_is_served_with_its_type_policy_and_how_long_to_kee
     assert "script-src 'self'" in policy
     assert not [part for part in policy if "unsafe" in part or "*" in part]
     assert headers["x-content-type-options"] == "nosniff"
+
+
+async def test_the_client_may_be_imported_by_pages_of_any_origin(built: Starlette) -> None:
+    status, headers, body = await ask(built, "/client.js", origin="https://status.example")
+    assert (status, body, headers["content-type"]) == (200, b"export {}", "text/javascript; charset=utf-8")
+    assert headers["access-control-allow-origin"] == "*"
+    assert headers["cross-origin-resource-policy"] == "cross-origin"
+    assert headers["cache-control"] == "no-cache"
+    # The pages themselves are for nobody else.
+    assert "access-control-allow-origin" not in (await ask(built, "/"))[1]
 
 
 async def test_who_has_it_already_is_told_so(built: Starlette) -> None:
