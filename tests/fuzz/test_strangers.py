@@ -16,8 +16,8 @@ from websockets.typing import Subprotocol
 
 from audit import NewEvent
 from audit.log.clock import SystemClock
-from audit.server.access.guard import AccessRules, GuardedAccess
-from audit.server.access.rules import ROLES
+from audit.server.access.guard import GuardedAccess
+from audit.server.access.rules import ROLES, AccessRules
 from audit.server.access.tokenfile import add_token
 from audit.server.access.tokens import ID_BYTES, SECRET_BYTES, new_token
 from audit.testing import memory_audit

@@ -6,8 +6,6 @@ import itertools
 import os
 import re
 import zlib
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,64 +14,21 @@ from websockets.asyncio.client import connect as websocket
 from websockets.exceptions import ConnectionClosed
 from websockets.typing import Subprotocol
 
-from audit import Audit, NewEvent
+from audit import NewEvent
 from audit.client import connect
-from audit.log.clock import Clock, SystemClock
+from audit.log.clock import SystemClock
 from audit.model.errors import Forbidden, NotFound, Overloaded, Unauthorized
 from audit.model.topic import Topic, parse_topic
 from audit.protocol.errors import from_wire, to_wire
-from audit.server.access.guard import AccessRules, GuardedAccess
-from audit.server.access.rules import ROLES, VERBS, Assigned, Role
-from audit.server.access.tokenfile import add_token, revoke_token
-from audit.server.access.tokens import ID_BYTES, SECRET_BYTES, new_token
-from audit.server.serving import Serving
+from audit.server.access.guard import GuardedAccess
+from audit.server.access.rules import ROLES, VERBS, AccessRules, Assigned, Role
 from audit.testing import FakeClock, memory_audit
 from tests.docs.documents import ROOT
+from tests.doors import Door, bearer, door
 from tests.web import JSON, fetch, stream
 
 PAGE: Final = (ROOT / "docs" / "access.md").read_text(encoding="utf-8")
 UPLOADER: Final = Role(verbs=frozenset({"append"}), pinned=True)
-
-
-class Door:
-    """A served log, and the file of its tokens."""
-
-    def __init__(self, log: Audit, server: Serving, path: Path, access: GuardedAccess) -> None:
-        self.log = log
-        self.base = server.addresses[0]
-        self.url = server.urls[0]
-        self.path = path
-        self.access = access
-        self._number = itertools.count()
-
-    def token(self, role: str, *topics: str, expires_ms: int | None = None) -> str:
-        drawn = next(self._number).to_bytes(ID_BYTES, "big") + bytes(range(SECRET_BYTES))
-        text, kept = new_token(
-            drawn,
-            0,
-            role=role,
-            topics=[parse_topic(topic) for topic in topics],
-            roles=self.access._rules.roles,
-            expires_ms=expires_ms,
-        )
-        add_token(self.path, kept)
-        self.access._reread()
-        return text
-
-    def revoke(self, text: str) -> None:
-        revoke_token(self.path, text.split("_")[1], 1)
-
-
-@asynccontextmanager
-async def door(tmp_path: Path, rules: AccessRules | None = None, clock: Clock | None = None) -> AsyncIterator[Door]:
-    path = tmp_path / "tokens.json"
-    access = GuardedAccess(path, rules or AccessRules(), clock or SystemClock())
-    async with memory_audit() as log, log.serve("127.0.0.1:0", access=access) as server:
-        yield Door(log, server, path, access)
-
-
-def bearer(token: str) -> dict[str, str]:
-    return {"authorization": f"Bearer {token}"}
 
 
 # -- the matrix
@@ -350,7 +305,7 @@ async def test_a_ticket_ends_with_its_token(tmp_path: Path) -> None:
         token = place.token("reader", "a")
         protocol = await _ticket(place, token)
         place.revoke(token)
-        place.access._reread()
+        place.access._callers.reread()
         async with websocket(place.url, subprotocols=[Subprotocol("audit.v1.json"), Subprotocol(protocol)]) as socket:
             with pytest.raises(ConnectionClosed) as closed:
                 await socket.recv()
@@ -406,10 +361,10 @@ async def test_a_page_that_took_over_the_name_of_this_machine_is_refused(tmp_pat
 
 async def test_wrong_tokens_are_answered_later_each_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async with door(tmp_path) as place:
-        delays = [place.access._delay_s("192.0.2.1") for _ in range(12)]
+        delays = [place.access._callers.delay_s("192.0.2.1") for _ in range(12)]
         assert delays == sorted(delays)
         assert delays[0] < delays[-1] == 2.0
-        assert place.access._delay_s("192.0.2.2") == delays[0]
+        assert place.access._callers.delay_s("192.0.2.2") == delays[0]
 
 
 # -- stamps and rates
@@ -504,7 +459,7 @@ async def test_who_looked_is_in_the_log(tmp_path: Path) -> None:
                 await log.list(("b",))
         with pytest.raises(Unauthorized):
             await connect(place.url, token="audit_aaaaaaaa_" + "A" * 43)
-        await place.access._record(
+        await place.access._recorder.record(
             lambda events: place.log._core.submit(events, None, asyncio.get_running_loop(), internal=True),
             everything=True,
         )
@@ -528,12 +483,12 @@ async def test_what_became_of_tokens_is_in_the_log_once(tmp_path: Path) -> None:
             access = GuardedAccess(path, AccessRules(), SystemClock())
             async with log.serve("127.0.0.1:0", access=access) as server:
                 place = Door(log, server, path, access)
-                if not place.access._tokens:
+                if not place.access._callers.tokens:
                     token = place.token("reader", "a")
                     place.revoke(token)
-                access._reread()
+                access._callers.reread()
                 record: Any = server._served and server._served._record
-                await access._record_tokens(record)
+                await access._recorder.record_tokens(access._callers.tokens, record)
         events = (await log.list(("audit", "access", "token"))).events
         assert [event.action for event in events] == ["audit.access.token.created", "audit.access.token.revoked"]
         assert {event.targets[0].id for event in events} == {token.split("_")[1]}

@@ -18,10 +18,10 @@ from cryptography.x509.oid import NameOID
 
 from audit.client import connect
 from audit.model.errors import Forbidden, InvalidParameter, Unauthorized, Unavailable
-from audit.server.access.guard import AccessRules, GuardedAccess
+from audit.server.access.guard import GuardedAccess
 from audit.server.access.jwt import Provider
 from audit.server.access.provider import JwtSettings
-from audit.server.access.rules import Assigned
+from audit.server.access.rules import AccessRules, Assigned
 from audit.server.options import ServeOptions
 from audit.testing import FakeClock, memory_audit
 

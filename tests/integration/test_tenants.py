@@ -16,8 +16,8 @@ from audit.log.clock import SystemClock
 from audit.log.scrub import Scrub
 from audit.model.errors import CursorInvalid, NotFound, StoreExists, StoreMissing, Unauthorized
 from audit.server.access import OpenAccess
-from audit.server.access.guard import AccessRules, GuardedAccess
-from audit.server.access.rules import ROLES
+from audit.server.access.guard import GuardedAccess
+from audit.server.access.rules import ROLES, AccessRules
 from audit.server.access.tokenfile import NAME, add_token
 from audit.server.access.tokens import ID_BYTES, SECRET_BYTES, new_token
 from audit.server.options import ServeOptions

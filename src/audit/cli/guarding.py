@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import pwd
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -14,8 +14,9 @@ from audit.model.errors import InvalidParameter
 from audit.model.topic import parse_topic
 from audit.server.access import Access, OpenAccess
 from audit.server.access.addresses import parse_network
-from audit.server.access.guard import AccessRules, GuardedAccess, JwtVerifier
-from audit.server.access.rules import ROLES, VERBS, Assigned, Role, role_of
+from audit.server.access.guard import GuardedAccess
+from audit.server.access.policies import Policies
+from audit.server.access.rules import ROLES, VERBS, AccessRules, Assigned, JwtVerifier, Role, role_of
 from audit.server.access.tokenfile import NAME
 
 __all__ = ["access_of", "roles_of", "tenant_access"]
@@ -37,17 +38,20 @@ def access_of(settings: Settings, named: Mapping[str, str], *, local: bool) -> A
     """
     tokens = Path(settings.data or "") / NAME
     rules = _rules(settings, named)
-    somebody = tokens.exists() or rules.certificates or rules.users or settings.jwt
+    somebody = tokens.exists() or rules.certificates or rules.users or settings.jwt or settings.cedar
     chosen = settings.auth or ("off" if local and not somebody else "tokens")
     if chosen == "off":
         if not local:
             problem = "off is for 127.0.0.1, localhost and unix sockets: other machines may reach this server"
             raise InvalidParameter(named["auth"], problem)
+        if settings.cedar is not None:
+            raise InvalidParameter(named["cedar"], "is of no use with auth = off: policies are about who is known")
         return None
     if not somebody:
         _log.warning("nobody is known to this server yet: audit token new makes a token")
     clock = SystemClock()
-    return GuardedAccess(tokens, rules, clock, verify_jwt=_verifier(settings, named, clock))
+    verifier, policies = _verifier(settings, named, clock), _policies(settings, named, rules.roles)
+    return GuardedAccess(tokens, rules, clock, verify_jwt=verifier, policies=policies)
 
 
 def tenant_access(settings: Settings, named: Mapping[str, str], *, required: bool) -> Callable[[Path], Access]:
@@ -62,7 +66,9 @@ def tenant_access(settings: Settings, named: Mapping[str, str], *, required: boo
     def access(path: Path) -> Access:
         if not required:
             return OpenAccess()
-        return GuardedAccess(path / NAME, _rules(settings, named, path.name), SystemClock())
+        rules = _rules(settings, named, path.name)
+        policies = _policies(settings, named, rules.roles, path.name)
+        return GuardedAccess(path / NAME, rules, SystemClock(), policies=policies)
 
     return access
 
@@ -79,6 +85,24 @@ def _verifier(settings: Settings, named: Mapping[str, str], clock: Clock) -> Jwt
         return Provider(settings.jwt, clock).verify
     except InvalidParameter as error:
         raise InvalidParameter(f"{named['jwt']}.jwks", error.problem) from error
+
+
+def _policies(
+    settings: Settings, named: Mapping[str, str], roles: Mapping[str, Role], tenant: str = ""
+) -> Policies | None:
+    if settings.cedar is None:
+        return None
+    try:
+        from audit.server.access.cedar import CedarPolicies  # noqa: PLC0415 - an extra
+    except ImportError as error:
+        problem = f"needs more packages: pip install 'audit-store[cedar]' ({error})"
+        raise InvalidParameter(named["cedar"], problem) from error
+    places = [place for place in (settings.cedar.policies, settings.cedar.entities) if place is not None]
+
+    def judges(texts: Sequence[str]) -> CedarPolicies:
+        return CedarPolicies(texts, roles=roles, tenant=tenant, places=places)
+
+    return Policies([Path(place) for place in places], judges)
 
 
 def _rules(settings: Settings, named: Mapping[str, str], tenant: str | None = None) -> AccessRules:

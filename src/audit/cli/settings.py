@@ -16,6 +16,7 @@ import msgspec
 from audit.cli.metrictables import metrics_of
 from audit.metrics.query import Metric
 from audit.model.errors import InvalidParameter
+from audit.server.access.policies import CedarSettings
 from audit.server.access.provider import JwtSettings
 from audit.server.access.rules import Role
 
@@ -91,6 +92,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         certificates: By subject, such as `CN=collector,O=Example`: `role` and `topics`.
         users: Of this machine, by name or number, through a unix socket: `role` and `topics`.
         jwt: Whose tokens are believed, beside those of `audit token`.
+        cedar: Policies that must allow it, too, whatever somebody has been given.
         scrub: What is taken out of events before they are stored.
         log_format: How the server's log is written.
         log_level: What is worth a line of it.
@@ -114,6 +116,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     certificates: dict[str, Given] = {}
     users: dict[str, Given] = {}
     jwt: JwtSettings | None = None
+    cedar: CedarSettings | None = None
     scrub: ScrubSettings = ScrubSettings()
     log_format: LogFormat = "console"
     log_level: LogLevel = "info"

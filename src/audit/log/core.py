@@ -40,8 +40,9 @@ from audit.metrics.query import MetricQuery
 from audit.model.errors import StoreForked
 from audit.model.event import Actor, Erased, NewEvent, Receipt
 from audit.model.ids import EventId, format_id
+from audit.model.region import EVERYTHING, Region
 from audit.model.span import Bound, to_span
-from audit.model.topic import INTERNAL_ROOT, Topic
+from audit.model.topic import INTERNAL_ROOT
 from audit.storage.options import StoreOptions
 from audit.storage.port import Storage
 
@@ -225,7 +226,7 @@ class LogCore:
         request = TailRequest(match, span, check_tail_limit(limit), digest, start, now and start is None)
         return self.open_tails.add(TailCore(request, self.reader, self.sequencer, self.wakeups))
 
-    def topics(self, topic: object, limit: object, cursor: object, within: Sequence[Topic] = ((),)) -> TopicPage:
+    def topics(self, topic: object, limit: object, cursor: object, within: Region = EVERYTHING) -> TopicPage:
         """Return the children of a topic; blocks on the disk. See `list_topics`."""
         snapshot = self.sequencer
         return list_topics(self.handle, lambda: snapshot.snapshot, self.meta.store_id, topic, limit, cursor, within)

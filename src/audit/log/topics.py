@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from audit.codec.cursors import decode_name_cursor, encode_name_cursor, query_digest
 from audit.codec.events import event_value
 from audit.codec.terms import topic_of_term
 from audit.log.handle import Handle
 from audit.log.recent import Snapshot
+from audit.model.errors import TooLarge
 from audit.model.ids import EventId, format_id
 from audit.model.query import check_limit, to_query
-from audit.model.topic import Topic
+from audit.model.region import EVERYTHING, Region
+from audit.model.topic import Topic, format_topic
 from audit.storage.port import ChildCount, Storage
 
 __all__ = ["TopicCount", "TopicPage", "list_topics"]
+
+_PIECE: Final = 1_000
+_MOST_PIECES: Final = 10_000
+"""Children that are looked at for the count of a topic of which only a part may be seen."""
 
 
 class TopicCount(NamedTuple):
@@ -50,7 +56,7 @@ def list_topics(  # noqa: PLR0917 - the verb's own parameters come last
     topic: object,
     limit: object,
     cursor: object,
-    within: Sequence[Topic] = ((),),
+    within: Region = EVERYTHING,
 ) -> TopicPage:
     """Return the children of a topic, by name in UTF-8 order; blocks on the disk.
 
@@ -61,23 +67,23 @@ def list_topics(  # noqa: PLR0917 - the verb's own parameters come last
         topic: The parent; `()` lists the first level.
         limit: 1-1,000.
         cursor: From an earlier page of the same topic, or None.
-        within: Only what lies under one of these topics is listed and counted. What leads to several of them has the
-            events of each, counted once for each.
+        within: Only topics that belong to it with all that is below them are listed and counted. What leads to several
+            of them has the events of each, counted once for each.
 
     Raises:
         InvalidParameter: a parameter is out of form or bounds.
         CursorInvalid: the cursor is damaged, or of another store or topic.
+        TooLarge: what leads to a part of `within` has too many children to be counted.
     """
     query = to_query(topic)
     parent = query.topics[0]
     digest = query_digest(store_id, query, "topics")
     after = "" if cursor is None else decode_name_cursor(cursor, digest)
     most = check_limit(limit)
-    if any(parent[: len(topic)] == topic for topic in within):
+    if within.whole(parent):
         look = partial(_merge, parent=parent, after=after, limit=most + 1)
     else:
-        below = [topic for topic in within if topic[: len(parent)] == parent]
-        look = partial(_merge_below, parent=parent, below=below, after=after, limit=most + 1)
+        look = partial(_merge_within, parent=parent, region=within, after=after, limit=most + 1)
     while True:
         children = handle.read(partial(look, snapshot=snapshot()))
         if children is not None:
@@ -88,27 +94,83 @@ def list_topics(  # noqa: PLR0917 - the verb's own parameters come last
     return TopicPage(rows, encode_name_cursor(digest, name), len(children) > most)
 
 
-def _merge_below(  # noqa: PLR0917 - as `_merge`
-    storage: Storage, snapshot: Snapshot, parent: Topic, below: Sequence[Topic], after: str, limit: int
+def _merge_within(  # noqa: PLR0917 - as `_merge`
+    storage: Storage, snapshot: Snapshot, parent: Topic, region: Region, after: str, limit: int
 ) -> list[ChildCount] | None:
-    """Return the children of a topic that lead to some topics below it, with the events of those alone."""
-    found: dict[str, ChildCount] = {}
-    for topic in below:
-        name = topic[len(parent)]
-        counts = _merge(storage, snapshot, topic[:-1], "", 1, only=topic[-1])
-        if counts is None:
+    """Return the children of a topic that lead to some part of a region, with the events of that alone."""
+    found: list[ChildCount] = []
+    for children in _candidates(storage, snapshot, parent, region, after, limit):
+        if children is None:
             return None
-        for count in counts:
-            if name.encode() <= after.encode():
-                continue
-            known = found.get(name)
-            found[name] = ChildCount(
-                name,
-                count.events + (known.events if known else 0),
-                min(count.first_id, known.first_id) if known else count.first_id,
-                max(count.last_id, known.last_id) if known else count.last_id,
-            )
-    return sorted(found.values(), key=lambda child: child.segment.encode())[:limit]
+        for name, known in children:
+            counts = _pieces(storage, snapshot, (*parent, name), region, known)
+            if counts is None:
+                return None
+            if counts:
+                found.append(_sum(name, counts))
+            if len(found) == limit:
+                return found
+    return found
+
+
+_Candidates = list[tuple[str, ChildCount | None]]
+
+
+def _candidates(  # noqa: PLR0917 - as `_merge`
+    storage: Storage, snapshot: Snapshot, parent: Topic, region: Region, after: str, limit: int
+) -> Iterator[_Candidates | None]:
+    """Yield the children of a topic that may lead to some part of a region, by name, with all of their events.
+
+    Where only named ones do, these are told without looking at the log, which may have any number of others. None: look
+    again.
+    """
+    if not region.unnamed(parent):
+        names = sorted((name for name in region.named(parent) if name.encode() > after.encode()), key=str.encode)
+        yield [(name, None) for name in names]
+        return
+    while True:
+        children = _merge(storage, snapshot, parent, after, limit)
+        if children is None:
+            yield None
+            return
+        if not children:
+            return
+        yield [(child.segment, child) for child in children]
+        after = children[-1].segment
+
+
+def _pieces(
+    storage: Storage, snapshot: Snapshot, topic: Topic, region: Region, known: ChildCount | None
+) -> list[ChildCount] | None:
+    """Return the counts of a topic, or of all topics below it that belong to a region whole; None: look again.
+
+    Raises:
+        TooLarge: there are too many of them.
+    """
+    if region.whole(topic):
+        return [known] if known is not None else _merge(storage, snapshot, topic[:-1], "", 1, only=topic[-1])
+    counts: list[ChildCount] = []
+    if not region.leads(topic):
+        return counts
+    looked = 0
+    for children in _candidates(storage, snapshot, topic, region, "", _PIECE):
+        if children is None:
+            return None
+        looked += len(children)
+        if looked > _MOST_PIECES:
+            problem = f"{format_topic(topic)} has over {_MOST_PIECES} topics beside what you may not see: ask for that"
+            raise TooLarge("topic", problem)
+        for name, count in children:
+            found = _pieces(storage, snapshot, (*topic, name), region, count)
+            if found is None:
+                return None
+            counts += found
+    return counts
+
+
+def _sum(name: str, counts: Sequence[ChildCount]) -> ChildCount:
+    events = sum(count.events for count in counts)
+    return ChildCount(name, events, min(c.first_id for c in counts), max(c.last_id for c in counts))
 
 
 def _merge(  # noqa: PLR0917 - the verb's parameters, and what it reads

@@ -16,6 +16,7 @@ from audit.log.reader import Page
 from audit.log.topics import TopicPage
 from audit.model.errors import NotFound
 from audit.model.event import NewEvent
+from audit.model.region import EVERYTHING
 from audit.model.topic import Topic, to_topic
 from audit.proof.keys import encode_base64
 from audit.protocol.frames import encode, encode_page
@@ -42,7 +43,6 @@ from audit.protocol.messages import (
     TopicsResult,
 )
 from audit.server.access import Ask, Principal
-from audit.server.access.rules import covers
 from audit.server.context import ServerContext
 from audit.server.metriccalls import METRIC_READS
 
@@ -120,7 +120,7 @@ def _get(context: ServerContext, principal: Principal, params: GetParams) -> Res
 def _shown(context: ServerContext, principal: Principal, found: bytes) -> bytes:
     """Return an event to one who may read it."""
     visible = context.access.visible(principal)
-    if () not in visible and not any(covers(visible, topic) for topic in event_topics(found)):
+    if visible is not EVERYTHING and not any(visible.covers(topic) for topic in event_topics(found)):
         # As if there were none: whether there is one is more than they may know.
         raise NotFound(f"no event has the id {event_id_text(found).decode()}")
     return found
@@ -164,10 +164,9 @@ def page_result(context: ServerContext, page: Page) -> bytes:
 
 def _topics(context: ServerContext, principal: Principal, params: TopicsParams) -> Result:
     parent = to_topic(params.topic)
-    visible = context.access.visible(principal)
-    below = [topic for topic in visible if topic[: len(parent)] == parent]
     # What leads to what they may read is shown, with the events of that alone.
-    context.access.authorise(principal, Ask("read", below if below and not covers(visible, parent) else [parent]))
+    context.access.authorise(principal, Ask("read", [parent], leading=True))
+    visible = context.access.visible(principal)
 
     def work() -> bytes:
         limit = params.limit

@@ -12,6 +12,7 @@ from prometheus_client.registry import Collector
 from audit.log.core import LogCore
 from audit.log.meters import Histogram
 from audit.model.errors import AuditError
+from audit.server.access.port import AccessTally
 from audit.server.calls import version
 from audit.server.context import ServerContext, Traffic
 from audit.server.exposed import Exposed
@@ -37,6 +38,7 @@ class _Collector(Collector):
         yield _gauge("audit_build_info", "The version that runs, as a label.", 1, version=version())
         yield from _of_log(self._context.core)
         yield from _of_traffic(self._context.traffic)
+        yield from _of_access(self._context.access.tally())
         yield from self._exposed.collect()
 
     def describe(self) -> list[Metric]:
@@ -85,6 +87,11 @@ def _of_traffic(traffic: Traffic) -> Iterator[Metric]:
     for (method, code), count in sorted(traffic.requests.items()):
         calls.add_metric((method, code), count)
     yield calls
+
+
+def _of_access(tally: AccessTally) -> Iterator[Metric]:
+    yield _counter("audit_refused_logins", "Requests that showed something that is not good.", tally.refused_logins)
+    yield _counter("audit_policy_errors", "Times that a policy failed; each denies.", tally.policy_errors)
 
 
 def _counter(name: str, text: str, value: float) -> Metric:

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from audit.log.queue import Receipts
 from audit.log.tails import Tail
-from audit.model.errors import AuditError
+from audit.model.errors import AuditError, Unauthorized
 from audit.protocol.errors import to_wire
 from audit.protocol.frames import encode
 from audit.protocol.limits import CloseCode
@@ -68,7 +68,7 @@ class Connection:
                 tasks.create_task(self._until(gone)),
                 tasks.create_task(self._until(self._context.stopping.wait())),
             ]
-            forget = self._context.access.follow(self._principal, self._unknown)
+            forget = self._context.access.follow(self._principal, self._ended)
             try:
                 self._link.open(self._received)
                 await self._over.wait()
@@ -90,9 +90,10 @@ class Connection:
         self._close = (code, reason)
         self._over.set()
 
-    def _unknown(self, why: str) -> None:
-        """End the connection of one whose access is over."""
-        self._broken(CloseCode.UNAUTHORIZED, why)
+    def _ended(self, why: AuditError) -> None:
+        """End the connection of one whose access is over, or has changed."""
+        code = CloseCode.UNAUTHORIZED if isinstance(why, Unauthorized) else CloseCode.SHUTDOWN
+        self._broken(code, str(why))
 
     async def _finish(self) -> None:
         """End the subscriptions and answer what is in flight, as long as the peer takes it."""

@@ -13,7 +13,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from audit.server.access import Principal
-from audit.server.access.guard import SESSION_MS, GuardedAccess
+from audit.server.access.callers import SESSION_MS
+from audit.server.access.guard import GuardedAccess
 from audit.server.access.identity import COOKIE, shown_by
 from audit.server.access.tickets import TICKET_MS, TICKET_PROTOCOL
 from audit.server.context import ServerContext

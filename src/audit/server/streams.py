@@ -124,7 +124,7 @@ class _Streaming:
         self._send = send
         self._told = ""
         self._left = False
-        self._unauthorized: Unauthorized | None = None
+        self._lost_by: AuditError | None = None
 
     async def run(self, method: str, receive: Receive) -> None:
         """Send until the tail ends, the peer leaves or is aborted, or the server stops."""
@@ -163,9 +163,9 @@ class _Streaming:
             for task in (sending, gone, stopping):
                 task.cancel()
 
-    def _lost(self, over: asyncio.Event, why: str) -> None:
-        """End the stream of one whose access is over."""
-        self._unauthorized = Unauthorized(why)
+    def _lost(self, over: asyncio.Event, why: AuditError) -> None:
+        """End the stream of one whose access is over, or has changed: then a browser comes again."""
+        self._lost_by = why
         over.set()
 
     async def _send_all(self) -> None:
@@ -181,10 +181,11 @@ class _Streaming:
                 await self._end("error", error)
                 return
             if isinstance(notice, End):
-                if self._unauthorized is not None:
-                    await self._end("error", self._unauthorized)
+                if isinstance(self._lost_by, Unauthorized):
+                    await self._end("error", self._lost_by)
                 else:
-                    await self._end("shutdown" if self._context.stopping.is_set() else notice.reason)
+                    over = self._lost_by is not None or self._context.stopping.is_set()
+                    await self._end("shutdown" if over else notice.reason)
                 return
             await self._tell(notice)
 

@@ -56,6 +56,7 @@ def test_every_setting_can_be_in_the_file(file: Path, tmp_path: Path) -> None:
         "roles": '{ uploader = { verbs = ["append"], pinned = true } }',
         "certificates": '{ "CN=collector" = { role = "uploader", topics = ["node"] } }',
         "jwt": '{ issuer = "https://id", audience = "audit", jwks = "keys.json" }',
+        "cedar": '{ policies = "p.cedar", entities = "e.json" }',
         "scrub": '{ profile = "gdpr", key_file = "k" }',
         "users": '{ root = { role = "admin", topics = ["/"] } }',
         "metrics": '{ denied = { measure = "count", filter = { outcome = "denied" } } }',

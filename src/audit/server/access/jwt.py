@@ -18,9 +18,8 @@ from jwt.exceptions import PyJWKSetError, PyJWTError
 from audit.log.clock import Clock
 from audit.model.errors import InvalidParameter, Unauthorized, Unavailable
 from audit.model.topic import Topic, parse_topic
-from audit.server.access.guard import Vouched
 from audit.server.access.provider import JwtSettings
-from audit.server.access.rules import Assigned
+from audit.server.access.rules import Assigned, Vouched
 
 __all__ = ["Provider"]
 

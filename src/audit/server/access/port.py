@@ -6,16 +6,18 @@ import os
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final, Literal, NamedTuple, Protocol
 
+from audit.model.errors import AuditError
 from audit.model.event import NewEvent
+from audit.model.region import EVERYTHING, Region
 from audit.model.topic import Topic
 from audit.server.access.rules import Grant
 
-__all__ = ["ANONYMOUS", "Access", "Ask", "Ended", "OpenAccess", "Principal", "Record", "Verb"]
+__all__ = ["ANONYMOUS", "Access", "AccessTally", "Ask", "Ended", "OpenAccess", "Principal", "Record", "Verb"]
 
 Verb = Literal["append", "read", "metrics", "prove", "erase", "admin"]
 
-Ended = Callable[[str], None]
-"""Told once that somebody's access is over, and why."""
+Ended = Callable[[AuditError], None]
+"""Told once why somebody's connection is over: `Unauthorized`, or `Unavailable` if it is worth to connect again."""
 
 
 Record = Callable[[Sequence[NewEvent]], Awaitable[object]]
@@ -33,6 +35,7 @@ class Principal(NamedTuple):
         expires_ms: When that ends, in Unix milliseconds; None: not by itself.
         pinned: Whether what they append is stamped with who they are.
         address: Where they are, as far as the server knows.
+        policies: Number of the policies that held when they came.
     """
 
     name: str
@@ -42,6 +45,7 @@ class Principal(NamedTuple):
     expires_ms: int | None = None
     pinned: bool = False
     address: str = ""
+    policies: int = 0
 
 
 ANONYMOUS: Final = Principal("anonymous")
@@ -52,13 +56,26 @@ class Ask(NamedTuple):
 
     Attributes:
         verb: What.
-        topics: On which topics, normalised; `()` is everything.
-        any_of: Whether one of them is enough, as for an event that has several; else it is about all of them.
+        topics: On which topics, normalised; `()` is everything. To append is about these alone, all else is about what
+            is nested below them, too.
+        leading: Whether it is enough that it is allowed for something below each of them, since only that is shown.
     """
 
     verb: Verb
     topics: Sequence[Topic]
-    any_of: bool = False
+    leading: bool = False
+
+
+class AccessTally(NamedTuple):
+    """What was counted so far.
+
+    Attributes:
+        refused_logins: Requests that showed something that is not good.
+        policy_errors: Times that a policy failed, which denies.
+    """
+
+    refused_logins: int = 0
+    policy_errors: int = 0
 
 
 class Access(Protocol):
@@ -82,8 +99,8 @@ class Access(Protocol):
         """
         ...
 
-    def visible(self, principal: Principal) -> Sequence[Topic]:
-        """Return the topics under which somebody may read; `()` among them is everything."""
+    def visible(self, principal: Principal) -> Region:
+        """Return the topics that somebody may read."""
         ...
 
     def stamp(self, principal: Principal, events: Sequence[NewEvent]) -> Sequence[NewEvent]:
@@ -106,7 +123,7 @@ class Access(Protocol):
         ...
 
     def follow(self, principal: Principal, ended: Ended) -> Callable[[], None]:
-        """Have `ended` called, on the event loop, within a second of the end of somebody's access.
+        """Have `ended` called, on the event loop, within a second of the end, or a change, of somebody's access.
 
         Returns:
             What is to be called when that is of no interest any more.
@@ -129,6 +146,10 @@ class Access(Protocol):
         """Keep track of what ends, and record what is to be recorded, until cancelled at the server's end."""
         ...
 
+    def tally(self) -> AccessTally:
+        """Return what was counted so far."""
+        ...
+
     @property
     def required(self) -> bool:
         """Whether everybody must say who they are."""
@@ -145,9 +166,9 @@ class OpenAccess:
     def authorise(self, principal: Principal, ask: Ask) -> None:
         """Allow it."""
 
-    def visible(self, principal: Principal) -> Sequence[Topic]:  # noqa: ARG002 - the port's
+    def visible(self, principal: Principal) -> Region:  # noqa: ARG002 - the port's
         """Return everything."""
-        return ((),)
+        return EVERYTHING
 
     def stamp(self, principal: Principal, events: Sequence[NewEvent]) -> Sequence[NewEvent]:  # noqa: ARG002 - the port's
         """Return the events as they are."""
@@ -170,6 +191,10 @@ class OpenAccess:
 
     async def run(self, record: Record) -> None:
         """Do nothing."""
+
+    def tally(self) -> AccessTally:
+        """Return that there was nothing to count."""
+        return AccessTally()
 
     @property
     def required(self) -> bool:

@@ -6,15 +6,29 @@ A permission is a verb and a prefix of topics. Prefixes are compared by segment:
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 import msgspec
 
 from audit.model.errors import InvalidParameter
 from audit.model.topic import Topic, format_topic
+from audit.server.access.addresses import Network
 
-__all__ = ["ROLES", "VERBS", "Assigned", "Grant", "Role", "covers", "refusal", "role_of"]
+__all__ = [
+    "ROLES",
+    "VERBS",
+    "AccessRules",
+    "Assigned",
+    "Grant",
+    "JwtVerifier",
+    "Role",
+    "Vouched",
+    "covers",
+    "refusal",
+    "role_of",
+]
 
 VERBS: Final = ("append", "read", "metrics", "prove", "erase", "admin")
 
@@ -63,6 +77,39 @@ ROLES: Final[Mapping[str, Role]] = {
 """Those that need no settings."""
 
 
+class Vouched(NamedTuple):
+    """Whom an identity provider vouches for."""
+
+    subject: str
+    assigned: Assigned
+    expires_ms: int | None
+
+
+JwtVerifier = Callable[[str], Awaitable[Vouched]]
+"""Returns whom a JWT is about, or raises Unauthorized."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AccessRules:
+    """What access goes by, beside the tokens.
+
+    Attributes:
+        roles: By name.
+        certificates: What holders of certificates may do, by their subject, such as `CN=collector,O=Example`.
+        users: What users of this machine may do through a unix socket, by their number.
+        trusted_proxies: Networks whose word is taken on where a request comes from.
+        connections_each: WebSockets and streams that one may have open.
+        connections_per_address: The same, from one address.
+    """
+
+    roles: Mapping[str, Role] = field(default_factory=lambda: dict(ROLES))
+    certificates: Mapping[str, Assigned] = field(default_factory=dict)
+    users: Mapping[int, Assigned] = field(default_factory=dict)
+    trusted_proxies: Sequence[Network] = ()
+    connections_each: int = 1_000
+    connections_per_address: int = 2_000
+
+
 def role_of(name: str, roles: Mapping[str, Role]) -> Role:
     """Return a role by its name.
 
@@ -83,19 +130,23 @@ def covers(prefixes: Iterable[Topic], topic: Topic) -> bool:
     return False
 
 
-def refusal(grant: Grant, verb: str, topics: Sequence[Topic], *, any_of: bool = False) -> str | None:
+def refusal(grant: Grant, verb: str, topics: Sequence[Topic], *, leading: bool = False) -> str | None:
     """Return why something may not be done; None: it may.
 
     Args:
         grant: What is allowed.
         verb: What is asked.
         topics: On what; none is asked of nothing in particular, and needs the verb alone.
-        any_of: Whether one of `topics` is enough.
+        leading: Whether it is enough that a permission holds for something below each of them.
     """
     if verb not in grant.verbs:
         return f"this needs the permission to {verb}"
-    denied = [topic for topic in topics if not covers(grant.topics, topic)]
-    if not denied or (any_of and len(denied) < len(topics)):
-        return None
-    allowed = ", ".join(map(format_topic, grant.topics)) or "nothing"
-    return f"to {verb} {format_topic(denied[0])} is more than the permission to {verb} covers: {allowed}"
+    for topic in topics:
+        if not covers(grant.topics, topic) and not (leading and _leads(grant.topics, topic)):
+            allowed = ", ".join(map(format_topic, grant.topics)) or "nothing"
+            return f"to {verb} {format_topic(topic)} is more than the permission to {verb} covers: {allowed}"
+    return None
+
+
+def _leads(prefixes: Iterable[Topic], topic: Topic) -> bool:
+    return any(prefix[: len(topic)] == topic for prefix in prefixes)
