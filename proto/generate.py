@@ -31,7 +31,8 @@ from audit.model.topic import MAX_SEGMENT_BYTES, MAX_SEGMENTS
 from audit.protocol import limits
 from audit.protocol.errors import WIRE_CODES
 from audit.protocol.limits import MAX_CREDIT, MAX_ID_BYTES, PATH, SUBPROTOCOL, CloseCode
-from audit.protocol.messages import CLIENT_NOTIFICATIONS, METHODS, SERVER_NOTIFICATIONS, WireError
+from audit.protocol.messages import WireError
+from audit.protocol.methods import CLIENT_NOTIFICATIONS, METHODS, SERVER_NOTIFICATIONS
 
 __all__ = ["HERE", "files"]
 

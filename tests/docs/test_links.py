@@ -7,7 +7,7 @@ from typing import Final
 
 import pytest
 
-from audit.protocol.messages import METHODS
+from audit.protocol.methods import METHODS
 from tests.docs.documents import ROOT, documents
 
 _LINK: Final = re.compile(r"\]\(([^)\s]+)\)")

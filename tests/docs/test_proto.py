@@ -11,7 +11,8 @@ from jsonschema import Draft7Validator, Draft202012Validator, ValidationError
 
 from audit.protocol.errors import WIRE_CODES
 from audit.protocol.limits import CloseCode
-from audit.protocol.messages import CLIENT_NOTIFICATIONS, METHODS, SERVER_NOTIFICATIONS, EndReason
+from audit.protocol.messages import EndReason
+from audit.protocol.methods import CLIENT_NOTIFICATIONS, METHODS, SERVER_NOTIFICATIONS
 from proto.generate import HERE, files
 from tests import vectors
 from tests.docs.documents import ROOT

@@ -17,7 +17,7 @@ from audit.metrics.query import MetricQuery, MetricResult, MetricUpdate
 from audit.model.errors import AuditError
 from audit.model.topic import Topic
 from audit.protocol.client import Note
-from audit.protocol.messages import SnapshotNote, UpdateNote, WatchParams
+from audit.protocol.metricmessages import SnapshotNote, UpdateNote, WatchParams
 
 __all__ = ["MetricFeed"]
 

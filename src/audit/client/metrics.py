@@ -17,7 +17,7 @@ from audit.log.tail import End
 from audit.metrics.pace import DEFAULT_EVERY_MS, check_every
 from audit.metrics.query import Metric, MetricQuery, MetricResult, MetricUpdate, query_of
 from audit.model.errors import Unavailable
-from audit.protocol.messages import MetricEntry, MetricsParams, MetricsResult
+from audit.protocol.metricmessages import MetricEntry, MetricsParams, MetricsResult
 
 __all__ = ["RemoteMetric", "RemoteMetrics"]
 

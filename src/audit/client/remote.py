@@ -35,23 +35,25 @@ from audit.protocol.client import SlicePage
 from audit.protocol.messages import (
     AppendParams,
     AppendResult,
+    EraseParams,
+    EraseResult,
+    GetParams,
+    InfoParams,
+    InfoResult,
+    ListParams,
+    SubscribeParams,
+    TopicsParams,
+    TopicsResult,
+)
+from audit.protocol.proofmessages import (
     CheckpointParams,
     CheckpointResult,
     ConsistencyParams,
     ConsistencyResult,
-    EraseParams,
-    EraseResult,
-    GetParams,
     InclusionParams,
     InclusionResult,
-    InfoParams,
-    InfoResult,
-    ListParams,
     SelectionParams,
     SelectionResult,
-    SubscribeParams,
-    TopicsParams,
-    TopicsResult,
 )
 
 __all__ = ["RemoteAudit"]

@@ -12,7 +12,8 @@ import msgspec
 from audit.model.errors import AuditError, InvalidParameter, ProtocolViolation
 from audit.protocol.errors import from_wire
 from audit.protocol.frames import decode_contents, decode_envelope, encode_request, request_id
-from audit.protocol.messages import SERVER_NOTIFICATIONS, BatchNote, CreditNote, WireError
+from audit.protocol.messages import BatchNote, CreditNote, WireError
+from audit.protocol.methods import SERVER_NOTIFICATIONS
 
 __all__ = ["Answer", "ClientSession", "CreditWindow", "Failure", "Note", "SliceBatch", "SlicePage"]
 

@@ -1,35 +1,25 @@
-"""The messages' contents: parameters and result of each method, parameters of each notification, as structs.
+"""The contents of messages about events, topics and subscriptions, of what a server says of itself, and of errors.
 
-The JSON Schemas in `proto/` are generated from these. `events` stands last wherever it occurs: its elements are joined
-from stored bytes and never encoded again.
+`events` stands last wherever it occurs: its elements are joined from stored bytes and never encoded again.
 """
 
 from __future__ import annotations
 
-from datetime import datetime
-from typing import Any, Final, Literal, NamedTuple
+from typing import Literal
 
 import msgspec
 
-from audit.metrics.pace import DEFAULT_EVERY_MS
-from audit.metrics.query import AsOf, Metric, MetricQuery, MetricResult, MetricValue, Window
 from audit.model.event import Actor, Event, NewEvent, Receipt
 from audit.model.query import Filter
 from audit.protocol.limits import DEFAULT_CREDIT, Limits
+from audit.protocol.message import Message, Result
 
 __all__ = [
-    "CLIENT_NOTIFICATIONS",
-    "METHODS",
-    "SERVER_NOTIFICATIONS",
     "AppendParams",
     "AppendResult",
     "BatchNote",
     "CancelParams",
     "CaughtUpNote",
-    "CheckpointParams",
-    "CheckpointResult",
-    "ConsistencyParams",
-    "ConsistencyResult",
     "CreditNote",
     "EndNote",
     "EndReason",
@@ -37,29 +27,18 @@ __all__ = [
     "EraseResult",
     "FellBehindNote",
     "GetParams",
-    "InclusionParams",
-    "InclusionResult",
     "InfoParams",
     "InfoResult",
     "ListParams",
     "ListResult",
-    "Method",
-    "MetricEntry",
-    "MetricsParams",
-    "MetricsResult",
     "NoResult",
     "ProgressNote",
-    "SelectionParams",
-    "SelectionResult",
-    "SnapshotNote",
     "StoreResult",
     "SubscribeParams",
     "SubscribeResult",
     "TopicResult",
     "TopicsParams",
     "TopicsResult",
-    "UpdateNote",
-    "WatchParams",
     "WireError",
     "WireErrorData",
 ]
@@ -69,19 +48,11 @@ Order = Literal["asc", "desc"]
 EndReason = Literal["seek_end", "limit", "cancelled", "shutdown", "slow", "error"]
 
 
-class _Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
-    pass
-
-
-class _Result(msgspec.Struct, frozen=True, kw_only=True):
-    """A later server may add members: a client ignores what it does not know."""
-
-
-class InfoParams(_Message, frozen=True):
+class InfoParams(Message, frozen=True):
     """No parameters."""
 
 
-class StoreResult(_Result, frozen=True):
+class StoreResult(Result, frozen=True):
     """A store's id, its size, and the ids of its first and last event; null where there is none.
 
     `origin` is its name in checkpoints, `key` the public key that they are signed with: null when it runs unsigned.
@@ -95,7 +66,7 @@ class StoreResult(_Result, frozen=True):
     key: str | None = None
 
 
-class InfoResult(_Result, frozen=True):
+class InfoResult(Result, frozen=True):
     """What a server says of itself."""
 
     name: str
@@ -106,20 +77,20 @@ class InfoResult(_Result, frozen=True):
     auth: Literal["off", "required"]
 
 
-class AppendParams(_Message, frozen=True):
+class AppendParams(Message, frozen=True):
     """1-1,000 events of at most 4 MiB, committed together or not at all; a key for the call, or one for each event."""
 
     events: list[NewEvent]
     idempotency_key: str | None = None
 
 
-class AppendResult(_Result, frozen=True):
+class AppendResult(Result, frozen=True):
     """A receipt for each event, in order."""
 
     receipts: list[Receipt]
 
 
-class EraseParams(_Message, frozen=True):
+class EraseParams(Message, frozen=True):
     """1-1,000 ids of events whose payloads are to be destroyed, why, and perhaps by whom; all of that is kept."""
 
     ids: list[str]
@@ -127,23 +98,23 @@ class EraseParams(_Message, frozen=True):
     actor: Actor | None = None
 
 
-class EraseResult(_Result, frozen=True):
+class EraseResult(Result, frozen=True):
     """How many were erased by this call, and the receipt of the event that says so; null: none was left to erase."""
 
     erased: int
     receipt: Receipt | None
 
 
-class GetParams(_Message, frozen=True):
+class GetParams(Message, frozen=True):
     """The id of an event; the result is the event."""
 
     id: str
 
 
-class ListParams(_Message, frozen=True):
+class ListParams(Message, frozen=True):
     """A query for one page; `seek` is the lower bound and `seek_end` the upper, in both orders."""
 
-    topic: list[str] = []
+    topic: list[str] = msgspec.field(default_factory=list)
     topics: list[list[str]] | None = None
     seek: str | int | None = None
     seek_end: str | int | None = None
@@ -154,7 +125,7 @@ class ListParams(_Message, frozen=True):
     filter: Filter | None = None
 
 
-class ListResult(_Result, frozen=True, kw_only=True, omit_defaults=True):
+class ListResult(Result, frozen=True, kw_only=True, omit_defaults=True):
     """A page: possibly short, or even empty, while `has_more` is true. `checkpoint`: the newest of a log that signs."""
 
     cursor: str
@@ -163,10 +134,10 @@ class ListResult(_Result, frozen=True, kw_only=True, omit_defaults=True):
     events: list[Event]
 
 
-class SubscribeParams(_Message, frozen=True):
+class SubscribeParams(Message, frozen=True):
     """A query for a tail; `seek` may be `"now"`; `credit` is the number of events that may be sent at first."""
 
-    topic: list[str] = []
+    topic: list[str] = msgspec.field(default_factory=list)
     topics: list[list[str]] | None = None
     seek: str | int | None = None
     seek_end: str | int | None = None
@@ -177,31 +148,31 @@ class SubscribeParams(_Message, frozen=True):
     credit: int = DEFAULT_CREDIT
 
 
-class SubscribeResult(_Result, frozen=True):
+class SubscribeResult(Result, frozen=True):
     """The subscription's name, on this connection alone."""
 
     subscription: str
 
 
-class CancelParams(_Message, frozen=True):
+class CancelParams(Message, frozen=True):
     """The subscription to end; nothing of it follows the result."""
 
     subscription: str
 
 
-class NoResult(_Result, frozen=True):
+class NoResult(Result, frozen=True):
     """Nothing to tell."""
 
 
-class TopicsParams(_Message, frozen=True):
+class TopicsParams(Message, frozen=True):
     """The parent whose children are asked for; `[]` for the first level."""
 
-    topic: list[str] = []
+    topic: list[str] = msgspec.field(default_factory=list)
     limit: int = 100
     cursor: str | None = None
 
 
-class TopicResult(_Result, frozen=True):
+class TopicResult(Result, frozen=True):
     """A topic, with the events of it and of what is nested below it, each counted once."""
 
     topic: list[str]
@@ -210,7 +181,7 @@ class TopicResult(_Result, frozen=True):
     last_id: str
 
 
-class TopicsResult(_Result, frozen=True):
+class TopicsResult(Result, frozen=True):
     """Children of a topic, by name."""
 
     topics: list[TopicResult]
@@ -218,98 +189,14 @@ class TopicsResult(_Result, frozen=True):
     has_more: bool
 
 
-class MetricsParams(_Message, frozen=True):
-    """No parameters."""
-
-
-class MetricEntry(Metric, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=False):
-    """A metric that is registered; a later server may say more of it.
-
-    Attributes:
-        size: Events of the log that its panes have folded in; an answer is exact however far that is.
-    """
-
-    size: int
-
-
-class MetricsResult(_Result, frozen=True):
-    """The metrics that are registered, by name."""
-
-    metrics: list[MetricEntry]
-
-
-class WatchParams(MetricQuery, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
-    """A metric to be kept up with: the parameters of `metrics.get`, and how.
-
-    Attributes:
-        cursor: Of the last notification of the same query, on whatever connection.
-        every: Milliseconds between two updates at least; 0: one for each commit.
-    """
-
-    cursor: str | None = None
-    every: int = DEFAULT_EVERY_MS
-
-
-class CheckpointParams(_Message, frozen=True):
-    """No parameters."""
-
-
-class CheckpointResult(_Result, frozen=True):
-    """A checkpoint's note; unsigned, its three lines alone."""
-
-    checkpoint: str
-
-
-class InclusionParams(_Message, frozen=True):
-    """The id of the event that is to be proved."""
-
-    id: str
-
-
-class InclusionResult(_Result, frozen=True):
-    """The event's index and leaf, the hashes from there to the root (in base64), and a checkpoint that covers it."""
-
-    index: int
-    leaf_hash: str
-    hashes: list[str]
-    checkpoint: str
-
-
-class ConsistencyParams(_Message, frozen=True):
-    """Two sizes that the log has had, the smaller one first."""
-
-    from_: int = msgspec.field(name="from")
-    to: int
-
-
-class ConsistencyResult(_Result, frozen=True):
-    """The hashes, in base64, and a checkpoint that covers the greater size, or more."""
-
-    hashes: list[str]
-    checkpoint: str
-
-
-class SelectionParams(_Message, frozen=True):
-    """Indexes of 1-1,000 events, ascending, and a size that the log has had, above them all."""
-
-    indexes: list[int]
-    size: int
-
-
-class SelectionResult(_Result, frozen=True):
-    """The hashes, in base64, of all subtrees that hold none of the events, from left to right."""
-
-    hashes: list[str]
-
-
-class CreditNote(_Message, frozen=True):
+class CreditNote(Message, frozen=True):
     """So many more events may be sent."""
 
     subscription: str
     events: int
 
 
-class BatchNote(_Result, frozen=True, kw_only=True, omit_defaults=True):
+class BatchNote(Result, frozen=True, kw_only=True, omit_defaults=True):
     """Events of a subscription; `cursor` resumes right after them."""
 
     subscription: str
@@ -318,7 +205,7 @@ class BatchNote(_Result, frozen=True, kw_only=True, omit_defaults=True):
     events: list[Event]
 
 
-class CaughtUpNote(_Result, frozen=True, omit_defaults=True):
+class CaughtUpNote(Result, frozen=True, omit_defaults=True):
     """Everything committed so far was sent; what follows is live."""
 
     subscription: str
@@ -326,7 +213,7 @@ class CaughtUpNote(_Result, frozen=True, omit_defaults=True):
     checkpoint: str | None = None
 
 
-class FellBehindNote(_Result, frozen=True, omit_defaults=True):
+class FellBehindNote(Result, frozen=True, omit_defaults=True):
     """The subscription reads from disk again, since it was slower than the log; nothing is left out."""
 
     subscription: str
@@ -334,7 +221,7 @@ class FellBehindNote(_Result, frozen=True, omit_defaults=True):
     checkpoint: str | None = None
 
 
-class ProgressNote(_Result, frozen=True, omit_defaults=True):
+class ProgressNote(Result, frozen=True, omit_defaults=True):
     """Time passed and nothing matched; the cursor moved."""
 
     subscription: str
@@ -342,34 +229,7 @@ class ProgressNote(_Result, frozen=True, omit_defaults=True):
     checkpoint: str | None = None
 
 
-class SnapshotNote(_Result, frozen=True):
-    """A whole result: what was known of this subscription's metric before is void."""
-
-    subscription: str
-    cursor: str
-    as_of: AsOf
-    total: MetricValue
-    windows: list[Window]
-
-
-class UpdateNote(_Result, frozen=True):
-    """What has changed: a window replaces the one with its start and group.
-
-    Attributes:
-        all: Whether these are all windows there are, in place of those before.
-        since: Windows that start before it are gone; null: none is.
-    """
-
-    subscription: str
-    cursor: str
-    as_of: AsOf
-    total: MetricValue
-    windows: list[Window]
-    all: bool = False
-    since: datetime | None = None
-
-
-class WireErrorData(_Result, frozen=True, omit_defaults=True):
+class WireErrorData(Result, frozen=True, omit_defaults=True):
     """What a program needs to know of an error.
 
     `parameter` is the path of the one that is wrong; `retry_after_ms` says when to try again what was done too often.
@@ -381,7 +241,7 @@ class WireErrorData(_Result, frozen=True, omit_defaults=True):
     retry_after_ms: int | None = None
 
 
-class WireError(_Result, frozen=True):
+class WireError(Result, frozen=True):
     """An error of JSON-RPC."""
 
     code: int
@@ -389,7 +249,7 @@ class WireError(_Result, frozen=True):
     data: WireErrorData
 
 
-class EndNote(_Result, frozen=True, kw_only=True, omit_defaults=True):
+class EndNote(Result, frozen=True, kw_only=True, omit_defaults=True):
     """The subscription is over; `cursor` resumes it. `error` is there when the reason is `error`."""
 
     subscription: str
@@ -397,43 +257,3 @@ class EndNote(_Result, frozen=True, kw_only=True, omit_defaults=True):
     checkpoint: str | None = None
     reason: EndReason
     error: WireError | None = None
-
-
-class Method(NamedTuple):
-    """A method's parameters and its result."""
-
-    params: type[Any]
-    result: type[Any]
-
-
-METHODS: Final[dict[str, Method]] = {
-    "server.info": Method(InfoParams, InfoResult),
-    "events.append": Method(AppendParams, AppendResult),
-    "events.erase": Method(EraseParams, EraseResult),
-    "events.get": Method(GetParams, Event),
-    "events.list": Method(ListParams, ListResult),
-    "events.subscribe": Method(SubscribeParams, SubscribeResult),
-    "subscription.cancel": Method(CancelParams, NoResult),
-    "topics.list": Method(TopicsParams, TopicsResult),
-    "metrics.list": Method(MetricsParams, MetricsResult),
-    "metrics.get": Method(MetricQuery, MetricResult),
-    "metrics.subscribe": Method(WatchParams, SubscribeResult),
-    "log.checkpoint": Method(CheckpointParams, CheckpointResult),
-    "log.inclusion": Method(InclusionParams, InclusionResult),
-    "log.consistency": Method(ConsistencyParams, ConsistencyResult),
-    "log.selection": Method(SelectionParams, SelectionResult),
-}
-"""Every request that a client may send."""
-
-CLIENT_NOTIFICATIONS: Final[dict[str, type[Any]]] = {"subscription.credit": CreditNote}
-
-SERVER_NOTIFICATIONS: Final[dict[str, type[Any]]] = {
-    "events.batch": BatchNote,
-    "events.caught_up": CaughtUpNote,
-    "events.fell_behind": FellBehindNote,
-    "events.progress": ProgressNote,
-    "events.end": EndNote,
-    "metrics.snapshot": SnapshotNote,
-    "metrics.update": UpdateNote,
-    "metrics.end": EndNote,
-}

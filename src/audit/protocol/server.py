@@ -28,15 +28,8 @@ from audit.protocol.frames import (
     request_id,
 )
 from audit.protocol.limits import CloseCode, Limits
-from audit.protocol.messages import (
-    CLIENT_NOTIFICATIONS,
-    METHODS,
-    CreditNote,
-    EndNote,
-    EndReason,
-    WireError,
-    WireErrorData,
-)
+from audit.protocol.messages import CreditNote, EndNote, EndReason, WireError, WireErrorData
+from audit.protocol.methods import CLIENT_NOTIFICATIONS, METHODS
 
 __all__ = ["Broken", "Call", "CreditGranted", "Refused", "ServerSession"]
 

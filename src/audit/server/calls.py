@@ -22,25 +22,27 @@ from audit.proof.keys import encode_base64
 from audit.protocol.frames import encode, encode_page
 from audit.protocol.limits import SUBPROTOCOL
 from audit.protocol.messages import (
-    CheckpointParams,
-    CheckpointResult,
-    ConsistencyParams,
-    ConsistencyResult,
     EraseParams,
     EraseResult,
     GetParams,
-    InclusionParams,
-    InclusionResult,
     InfoParams,
     InfoResult,
     ListParams,
-    SelectionParams,
-    SelectionResult,
     StoreResult,
     SubscribeParams,
     TopicResult,
     TopicsParams,
     TopicsResult,
+)
+from audit.protocol.proofmessages import (
+    CheckpointParams,
+    CheckpointResult,
+    ConsistencyParams,
+    ConsistencyResult,
+    InclusionParams,
+    InclusionResult,
+    SelectionParams,
+    SelectionResult,
 )
 from audit.server.access import Ask, Principal
 from audit.server.context import ServerContext

@@ -18,7 +18,8 @@ from audit.model.errors import AuditError, Unauthorized
 from audit.protocol.errors import to_wire
 from audit.protocol.frames import encode
 from audit.protocol.limits import CloseCode
-from audit.protocol.messages import AppendParams, AppendResult, CancelParams, SubscribeParams, WatchParams
+from audit.protocol.messages import AppendParams, AppendResult, CancelParams, SubscribeParams
+from audit.protocol.metricmessages import WatchParams
 from audit.protocol.server import Broken, Call, Refused, ServerSession
 from audit.server.access import Ask, Principal
 from audit.server.calls import READS, appended_topics, asked_topics, erase

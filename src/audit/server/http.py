@@ -21,7 +21,8 @@ from audit.log.reader import Page
 from audit.metrics.rows import WINDOW_COLUMNS, encode_windows
 from audit.model.errors import Forbidden, InvalidParameter
 from audit.protocol.frames import encode
-from audit.protocol.messages import AppendResult, EraseParams, GetParams, MetricsParams
+from audit.protocol.messages import AppendResult, EraseParams, GetParams
+from audit.protocol.metricmessages import MetricsParams
 from audit.server import proofs, signin
 from audit.server.access import Ask, Principal
 from audit.server.bodies import JSON, LINES, decode_events, decode_params, posted_kind, read_body

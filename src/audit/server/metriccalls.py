@@ -14,7 +14,7 @@ from audit.log.registered import Registration
 from audit.metrics.query import MetricQuery
 from audit.model.errors import TooLarge
 from audit.protocol.frames import encode
-from audit.protocol.messages import MetricEntry, MetricsParams, MetricsResult, WatchParams
+from audit.protocol.metricmessages import MetricEntry, MetricsParams, MetricsResult, WatchParams
 from audit.server.access import Ask, Principal
 from audit.server.context import ServerContext
 from audit.server.gauges import GAUGES, check_gauge

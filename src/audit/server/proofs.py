@@ -12,7 +12,7 @@ from starlette.responses import Response
 
 from audit.model.errors import InvalidParameter, NotFound, ProofMalformed
 from audit.proof.tiles import ENTRIES, parse_tile_path
-from audit.protocol.messages import CheckpointParams, ConsistencyParams, InclusionParams
+from audit.protocol.proofmessages import CheckpointParams, ConsistencyParams, InclusionParams
 from audit.server.access import Ask, Principal
 from audit.server.bodies import JSON
 from audit.server.calls import READS

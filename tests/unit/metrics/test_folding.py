@@ -16,7 +16,7 @@ from audit.metrics.changes import folded
 from audit.metrics.query import AsOf, MetricQuery, MetricResult, MetricUpdate, Window
 from audit.protocol.client import Note
 from audit.protocol.frames import encode, encode_metric, metric_head, metric_tail
-from audit.protocol.messages import SnapshotNote, UpdateNote
+from audit.protocol.metricmessages import SnapshotNote, UpdateNote
 from audit.server.metricstate import MetricState, first_state, next_state
 
 EPOCH: Final = datetime(2026, 1, 1, tzinfo=UTC)

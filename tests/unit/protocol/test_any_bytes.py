@@ -11,7 +11,8 @@ from audit.model.errors import ProtocolViolation
 from audit.protocol.client import Answer, ClientSession, Failure, Note
 from audit.protocol.frames import encode_request
 from audit.protocol.limits import CloseCode, Limits
-from audit.protocol.messages import CLIENT_NOTIFICATIONS, METHODS, SERVER_NOTIFICATIONS, CreditNote, InfoParams
+from audit.protocol.messages import CreditNote, InfoParams
+from audit.protocol.methods import CLIENT_NOTIFICATIONS, METHODS, SERVER_NOTIFICATIONS
 from audit.protocol.server import Broken, Call, CreditGranted, Refused, ServerSession
 from tests.strategies import json_values
 from tests.unit.protocol.structs import structs

@@ -38,9 +38,9 @@ from audit.protocol.messages import (
     GetParams,
     ListParams,
     ListResult,
-    UpdateNote,
     WireError,
 )
+from audit.protocol.metricmessages import UpdateNote
 from tests.unit.protocol.structs import structs
 
 _ids: Final = st.one_of(st.integers(-(2**63), 2**64), st.text(max_size=20))

@@ -2,24 +2,24 @@
 
 from typing import Any, Final
 
-import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from audit.metrics.query import MetricQuery, MetricResult
 from audit.model.errors import InvalidParameter
-from audit.protocol import messages
+from audit.protocol import messages, metricmessages, proofmessages
 from audit.protocol.frames import decode_contents, encode
 from audit.protocol.limits import Limits
-from audit.protocol.messages import CLIENT_NOTIFICATIONS, METHODS, SERVER_NOTIFICATIONS
+from audit.protocol.methods import CLIENT_NOTIFICATIONS, METHODS, SERVER_NOTIFICATIONS
 from tests.unit.protocol.structs import structs
 
-_OF_OTHERS: Final = ("Limits", "MetricQuery", "MetricResult")
 _STRUCTS: Final[dict[str, Any]] = {
     name: kind
-    for name, kind in vars(messages).items()
-    if isinstance(kind, type) and issubclass(kind, msgspec.Struct) and name in {*messages.__all__, *_OF_OTHERS}
-}
+    for module in (messages, metricmessages, proofmessages)
+    for name, kind in vars(module).items()
+    if name in module.__all__ and isinstance(kind, type)
+} | {kind.__name__: kind for kind in (Limits, MetricQuery, MetricResult)}
 _SENT_BY_CLIENTS: Final = sorted(
     {kind.__name__ for kind in [*[method.params for method in METHODS.values()], *CLIENT_NOTIFICATIONS.values()]}
 )
@@ -30,8 +30,8 @@ def test_structs_are_those_of_the_methods_and_notifications() -> None:
     used |= set(SERVER_NOTIFICATIONS.values())
     # The rest are parts of others.
     parts = {messages.StoreResult, messages.TopicResult, messages.WireError, messages.WireErrorData, Limits}
-    parts.add(messages.MetricEntry)
-    assert used | parts == {*_STRUCTS.values(), messages.METHODS["events.get"].result}
+    parts.add(metricmessages.MetricEntry)
+    assert used | parts == {*_STRUCTS.values(), METHODS["events.get"].result}
 
 
 @pytest.mark.parametrize("name", sorted(_STRUCTS))

@@ -11,7 +11,8 @@ from audit.model.ids import format_id
 from audit.protocol.client import Answer, ClientSession, Failure, Note, SliceBatch, SlicePage
 from audit.protocol.errors import WIRE_CODES
 from audit.protocol.frames import decode_contents, decode_request, encode
-from audit.protocol.messages import CLIENT_NOTIFICATIONS, METHODS, SERVER_NOTIFICATIONS, ListResult
+from audit.protocol.messages import ListResult
+from audit.protocol.methods import CLIENT_NOTIFICATIONS, METHODS, SERVER_NOTIFICATIONS
 from tests import vectors
 
 _ANY: Final = {
