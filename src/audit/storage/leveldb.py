@@ -9,49 +9,36 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from types import TracebackType
 from typing import Any, Final
 
-from cachetools import LRUCache
-
-from audit.codec.checksum import seal_record
-from audit.codec.commits import Commit, commit_key, decode_commit, encode_claims, encode_commit
-from audit.codec.events import event_value
+from audit.codec.commits import Commit, decode_commit
 from audit.codec.keys import (
     CHECKPOINT,
     COMMIT,
     END,
     ERASURE,
-    EXPIRED,
     META,
-    POSTING,
     SEGMENT,
-    SEGMENT_RECEIPTS,
     TREE,
     describe,
-    key_of_checkpoint,
     key_of_tile,
-    key_of_topic,
     prefix_of_children,
 )
-from audit.codec.segments import Layout, Segment, decode_directory, encode_chunks, encode_directory
-from audit.codec.terms import TOPIC, topic_of_term
+from audit.codec.segments import decode_directory
 from audit.model.errors import (
-    OutcomeUnknown,
     StoreCorrupt,
     StoreForked,
-    Unavailable,
 )
 from audit.model.topic import Topic
-from audit.storage.driver import error_text, plyvel
-from audit.storage.erasing import Rewritten, erasure_key, find_rewritten, purge_ranges
-from audit.storage.expiry import Expired, find_expired
+from audit.storage.driver import Reading, reading
+from audit.storage.erasing import Rewritten, find_rewritten, purge_ranges
 from audit.storage.forks import abandon_after_fork
 from audit.storage.fsck import Report, check_database
 from audit.storage.gate import Gate
 from audit.storage.kept import Kept, NotKept
 from audit.storage.leveldb_read import SealedReader
-from audit.storage.metricrecords import put_metrics, read_metric, read_metrics
+from audit.storage.leveldb_write import CommitWriter, read_count
+from audit.storage.metricrecords import read_metric, read_metrics
 from audit.storage.options import StoreOptions
 from audit.storage.port import (
     Batch,
@@ -76,23 +63,17 @@ from audit.storage.records import (
     decode_receipt,
     decode_tile,
     decode_tree,
-    encode_checkpoint,
-    encode_count,
-    encode_erasure,
-    encode_receipt,
-    encode_tile,
-    encode_tree,
     receipt_key,
 )
-from audit.storage.rollups import RollupWriter, read_rollups
+from audit.storage.rollups import read_rollups
 
 __all__ = ["LevelDBStorage"]
 
-_COUNT_CACHE: Final = 16_384
 _RUN_CACHE_BYTES: Final = 1024 * 1024
 _NO_KEYS: Final = b"\xff"
 """A range without a record: compacting it only has LevelDB write its memory to a table."""
-_NOTHING_EXPIRED: Final = Expired([], None)
+_reading_meta: Final = Reading(describe(META))
+_reading_directories: Final = Reading("the directories of segments, or the commits behind them")
 
 
 class LevelDBStorage:
@@ -113,12 +94,7 @@ class LevelDBStorage:
         # Set by the writer: the number of sealed events and the id of the last segment, together. Readers need a lower
         # bound only, to notice segments that are lost.
         self._sealed = (0, b"")
-        # The writer's: whether something is in the write-ahead log only, behind a handle that has not failed.
-        self._unsettled = False
-        # The writer's alone. Counts of topics as of the last sealed segment, to be added to without reading them again.
-        self._counts: LRUCache[Topic, tuple[int, int, int]] = LRUCache(_COUNT_CACHE)
-        self._checkpoint: SignedCheckpoint | None = None
-        self._rollups = RollupWriter(database)
+        self._writer = CommitWriter(database, self._meta.layout)
         abandon_after_fork(self)
 
     @property
@@ -143,75 +119,28 @@ class LevelDBStorage:
                 expected += len(commit.events)
                 commits.append((key, commit))
                 iterator.next()
-            self._checkpoint = _newest_checkpoint(iterator)
+            self._writer.checkpoint = checkpoint = _newest_checkpoint(iterator)
             tree = self._database.get(TREE, verify_checksums=True)
             iterator.seek(ERASURE)
             unpurged = iterator.key().startswith(ERASURE)
-        return Head(first_index, last_id, commits, tree and decode_tree(tree), self._checkpoint, unpurged)
+        return Head(first_index, last_id, commits, tree and decode_tree(tree), checkpoint, unpurged)
 
     def append(self, batch: Batch) -> None:
         """See `Storage.append`."""
         with self._gate:
-            layout = self._meta.layout
-            counts: dict[Topic, tuple[int, int, int]] = {}
-            expired = _NOTHING_EXPIRED
             rewritten = self._rewritten(batch.erasure) if batch.erasure is not None else None
-            for segment in batch.sealed:
-                self._add_counts(segment, counts)
-            with _reading:
-                rollups = self._rollups.added(batch.sealed)
-            if batch.sealed:
-                with _reading:
-                    expired = find_expired(self._database, event_value(batch.sealed[-1].events[-1]))
-            self._unsettled = False
-            try:
-                with self._database.write_batch(sync=True) as puts:
-                    # Before the receipts of this commit: one of them may use an expired key again.
-                    for key in (*batch.dropped, *expired.keys, *batch.purged):
-                        puts.delete(key)
-                    if batch.erasure is not None and rewritten is not None:
-                        _put_erasure(puts, batch.erasure, rewritten)
-                    if expired.through is not None:
-                        puts.put(EXPIRED, expired.through)
-                    for segment in batch.sealed:
-                        _put_segment(puts, segment, layout)
-                    for topic, count in counts.items():
-                        key = key_of_topic(topic)
-                        puts.put(key, encode_count(key, count))
-                    self._rollups.put(puts, rollups)
-                    if batch.head is not None:
-                        key = commit_key(batch.head.events[0])
-                        puts.put(key, encode_commit(key, batch.head))
-                    self._put_tree(puts, batch)
-                    put_metrics(self._database, puts, batch.metrics)
-                    batch.ready()
-            except (plyvel.Error, OSError) as error:
-                raise OutcomeUnknown(f"the write failed, its outcome is not known: {error_text(error)}") from error
-            self._unsettled = True
+            self._writer.write(batch, rewritten)
             if rewritten is not None:
                 # Another one, rather than this one emptied: a reader that began before may go on adding to it.
                 self._kept = Kept(self._kept_bytes)
-            self._counts.update(counts)
-            self._checkpoint = batch.checkpoint or self._checkpoint
-            self._rollups.written(rollups)
             if batch.sealed:
                 last = batch.sealed[-1]
                 self._sealed = (last.first_index + len(last), last.key)
 
-    def _put_tree(self, puts: Any, batch: Batch) -> None:
-        for tile in batch.tiles:
-            puts.put(*encode_tile(tile))
-        if batch.tree is not None:
-            puts.put(TREE, encode_tree(batch.tree))
-        if batch.checkpoint is not None:
-            if self._checkpoint is not None:
-                puts.delete(key_of_checkpoint(self._checkpoint.size))
-            puts.put(*encode_checkpoint(batch.checkpoint))
-
     def claims(self, digests: Sequence[bytes]) -> dict[bytes, KnownClaim]:
         """See `Storage.claims`."""
         found = {}
-        with self._gate, _reading:
+        with self._gate, reading:
             for digest in digests:
                 key = receipt_key(digest)
                 record = self._database.get(key, verify_checksums=True)
@@ -221,7 +150,7 @@ class LevelDBStorage:
 
     def search(self, search: Search, expired: Callable[[], bool]) -> Found:
         """See `Storage.search`."""
-        with self._gate, _reading, closing(self._reader()) as reader:
+        with self._gate, reading, closing(self._reader()) as reader:
             return reader.search(search, expired)
 
     def search_nowait(self, search: Search) -> Found | None:
@@ -242,20 +171,20 @@ class LevelDBStorage:
 
     def get(self, event_id: int) -> bytes | None:
         """See `Storage.get`."""
-        with self._gate, _reading, closing(self._reader()) as reader:
+        with self._gate, reading, closing(self._reader()) as reader:
             return reader.get(event_id)
 
     def run_after(self, event_id: int) -> Run | None:
         """See `Storage.run_after`."""
         # A cache of its own: what is read once, in order, must not push out what pages are made of.
-        with self._gate, _reading, closing(self._reader(Kept(_RUN_CACHE_BYTES))) as reader:
+        with self._gate, reading, closing(self._reader(Kept(_RUN_CACHE_BYTES))) as reader:
             return reader.run_after(event_id)
 
     def tile(self, level: int, number: int) -> bytes:
         """See `Storage.tile`."""
         key = key_of_tile(level, number)
         # It carries a checksum of its own, as chunks do.
-        with self._gate, _reading:
+        with self._gate, reading:
             record = self._database.get(key)
         return decode_tile(key, record)
 
@@ -263,7 +192,7 @@ class LevelDBStorage:
         """See `Storage.children`."""
         prefix = prefix_of_children(parent)
         found: list[ChildCount] = []
-        with self._gate, _reading, closing(self._database.raw_iterator(verify_checksums=True)) as iterator:
+        with self._gate, reading, closing(self._database.raw_iterator(verify_checksums=True)) as iterator:
             # The least name after `after` is the one with a zero byte behind it.
             iterator.seek(prefix + (after.encode() + b"\0" if after else b""))
             while len(found) < limit and iterator.valid():
@@ -276,32 +205,32 @@ class LevelDBStorage:
 
     def topic_counts(self, topics: Sequence[Topic]) -> list[ChildCount | None]:
         """See `Storage.topic_counts`."""
-        with self._gate, _reading:
-            counts = [self._read_count(topic) for topic in topics]
+        with self._gate, reading:
+            counts = [read_count(self._database, topic) for topic in topics]
         return [count and ChildCount(topic[-1], *count) for topic, count in zip(topics, counts, strict=True)]
 
     def rollups(self, topic: Topic, ranges: Sequence[RollupRange]) -> Rollups:
         """See `Storage.rollups`."""
-        with self._gate, _reading, closing(self._database.snapshot()) as snapshot:
+        with self._gate, reading, closing(self._database.snapshot()) as snapshot:
             with closing(snapshot.raw_iterator(verify_checksums=True)) as iterator:
                 sealed, *_ = _sealed_end(iterator)
             return Rollups(sealed, read_rollups(snapshot, topic, ranges))
 
     def metrics(self) -> dict[str, bytes]:
         """See `Storage.metrics`."""
-        with self._gate, _reading:
+        with self._gate, reading:
             return read_metrics(self._database)
 
     def metric(self, name: str, low_ms: int, high_ms: int) -> KeptMetric | None:
         """See `Storage.metric`."""
-        with self._gate, _reading, closing(self._database.snapshot()) as snapshot:
+        with self._gate, reading, closing(self._database.snapshot()) as snapshot:
             return read_metric(snapshot, name, low_ms, high_ms)
 
     def close(self) -> None:
         """See `Storage.close`."""
         if not self._gate.shut():
             return
-        if self._unsettled:
+        if self._writer.unsettled:
             # What is only in the write-ahead log goes into a table: a log that is lost or cut while nobody has the
             # store open would be missed by nobody, a table would. Should it fail, the log is still there.
             self._database.compact_range(start=_NO_KEYS, stop=_NO_KEYS)
@@ -331,7 +260,7 @@ class LevelDBStorage:
                 pause()
 
         with self._gate:
-            with _reading:
+            with reading:
                 snapshot = self._database.snapshot()
             with closing(snapshot):
                 return check_database(snapshot, self._meta.layout, on_progress, breathe)
@@ -340,7 +269,7 @@ class LevelDBStorage:
         """See `Storage.purge`."""
         keys: list[bytes] = []
         segments: set[bytes] = set()
-        with self._gate, _reading, closing(self._database.raw_iterator(verify_checksums=True)) as iterator:
+        with self._gate, reading, closing(self._database.raw_iterator(verify_checksums=True)) as iterator:
             iterator.seek(ERASURE)
             while iterator.key().startswith(ERASURE):
                 keys.append(iterator.key())
@@ -357,31 +286,11 @@ class LevelDBStorage:
         """Empty the write buffer and return which records of sealed segments an erasure changes."""
         # Two versions of a record in one buffer would both be written to the table that it becomes.
         self._database.compact_range(start=_NO_KEYS, stop=_NO_KEYS)
-        with _reading, closing(self._reader()) as reader:
+        with reading, closing(self._reader()) as reader:
             return find_rewritten(self._database, reader, self._meta.layout, erasure.places, sealed=self._sealed[0])
 
     def _reader(self, kept: Kept | None = None, *, disk: bool = True) -> SealedReader:
         return SealedReader(self._database, self._meta.layout, kept or self._kept, *self._sealed, disk=disk)
-
-    def _add_counts(self, segment: Segment, counts: dict[Topic, tuple[int, int, int]]) -> None:
-        """Add a segment to the counts of its topics, reading those that this commit has not touched yet."""
-        with _reading:
-            for term, positions in segment.postings.items():
-                # Few terms are topics: most are not worth a call.
-                topic = topic_of_term(term) if term[0] == TOPIC[0] else None
-                if topic is None:
-                    continue
-                known = counts.get(topic) or self._counts.get(topic) or self._read_count(topic)
-                last_id = event_value(segment.events[positions[-1]])
-                if known is None:
-                    counts[topic] = (len(positions), event_value(segment.events[positions[0]]), last_id)
-                else:
-                    counts[topic] = (known[0] + len(positions), known[1], last_id)
-
-    def _read_count(self, topic: Topic) -> tuple[int, int, int] | None:
-        key = key_of_topic(topic)
-        record = self._database.get(key, verify_checksums=True)
-        return None if record is None else decode_count(key, record)
 
     def abandon(self) -> None:
         """In a forked child: refuse every call, and never let the handle be closed.
@@ -391,36 +300,6 @@ class LevelDBStorage:
         """
         self._gate.abandon(StoreForked("the store was opened before this process was forked: open it after forking"))
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._database))
-
-
-def _put_erasure(puts: Any, erasure: Erasure, rewritten: Rewritten) -> None:
-    for key in rewritten.deletes:
-        puts.delete(key)
-    for key, record in rewritten.puts:
-        puts.put(key, record)
-    for key, commit in erasure.commits:
-        puts.put(key, encode_commit(key, commit))
-    key = erasure_key(erasure.event_id)
-    puts.put(key, encode_erasure(key, rewritten.segments))
-
-
-def _put_segment(puts: Any, segment: Segment, layout: Layout) -> None:
-    put = puts.put
-    put(*encode_directory(segment, layout))
-    for key, record in encode_chunks(segment, layout):
-        put(key, record)
-    own = segment.key
-    for term, positions in segment.postings.items():
-        put(POSTING + term + own, positions)
-    if not segment.claims:
-        return
-    key = SEGMENT_RECEIPTS + own
-    put(key, seal_record(key, encode_claims(segment.claims)))
-    for claim in segment.claims:
-        key = receipt_key(claim.digest)
-        first_id = event_value(segment.events[claim.position])
-        index = segment.first_index + claim.position
-        put(key, encode_receipt(key, KnownClaim(claim.fingerprint, first_id, index, claim.length, claim.of_call)))
 
 
 def _sealed_end(iterator: Any) -> tuple[int, int, bytes]:
@@ -439,28 +318,3 @@ def _newest_checkpoint(iterator: Any) -> SignedCheckpoint | None:
     iterator.prev()
     key: bytes = iterator.key() if iterator.valid() else b""
     return decode_checkpoint(key, iterator.value()) if key.startswith(CHECKPOINT) else None
-
-
-class _Reading:
-    """Turns a driver's error while reading into one of ours. A generator would do, at ten times the cost a page."""
-
-    def __init__(self, record: str) -> None:
-        self._record = record
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if error is None:
-            return
-        if isinstance(error, plyvel.CorruptionError):
-            raise StoreCorrupt(self._record, error_text(error)) from error
-        if isinstance(error, plyvel.Error):
-            raise Unavailable(f"can't read the store: {error_text(error)}") from error
-
-
-_reading: Final = _Reading("the database")
-_reading_meta: Final = _Reading(describe(META))
-_reading_directories: Final = _Reading("the directories of segments, or the commits behind them")
