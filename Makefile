@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help venv check lint format types imports test fault fault-long coverage fuzz bench bench-peers demo proto client-ts client-wire dashboard build clean
+.PHONY: help venv check lint format types imports test fault fault-long coverage fuzz bench bench-peers demo live proto client-ts client-wire dashboard build clean
 
 help: ## List the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -77,6 +77,9 @@ bench-peers: $(STAMP) ## Run the same work through other stores and ours (ARGS="
 
 demo: $(STAMP) dashboard ## Walk through the command line on a store of its own
 	PATH="$(CURDIR)/$(BIN):$$PATH" sh docs/demo.sh
+
+live: $(STAMP) dashboard ## Serve a log with something to see, and life in it, until Ctrl-C
+	PATH="$(CURDIR)/$(BIN):$$PATH" sh docs/live.sh
 
 proto: $(STAMP) ## Write what is made of the wire's messages anew: schemas, AsyncAPI document, TypeScript types
 	$(BIN)/python proto/generate.py

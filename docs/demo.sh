@@ -1,5 +1,6 @@
 #!/bin/sh
-# A walk through the command line and the server: `make demo`. The store it makes is removed at the end.
+# A walk through the command line and the server: `make demo`. In a terminal it ends with the store served, and life in it
+# (docs/live.sh), until Ctrl-C. The store it makes is removed at the end.
 set -eu
 
 cd "$(dirname "$0")/.."
@@ -134,12 +135,7 @@ fi
 
 echo
 if [ -f src/audit/server/pages/index.html ]; then
-    echo "The same for people, in a browser: $http/?topic=aws&outcome=denied"
-    # A terminal has somebody in front of it who may want to look.
-    if [ -t 0 ] && [ -t 1 ]; then
-        printf 'Press Enter to go on. '
-        read -r _ || true
-    fi
+    echo "The same for people, in a browser, while this runs: $http/?topic=aws&outcome=denied"
 else
     echo 'The pages for a browser are not built: make dashboard, which needs Node 20.'
 fi
@@ -177,3 +173,10 @@ caught verify "$store/copy.backup" --key "$store/secret.key.pub" --checkpoint "$
 echo
 echo 'The store itself is what it was:'
 run checkpoint --data "$store/data" --key "$store/secret.key" --checkpoint-file "$store/checkpoint"
+
+# A terminal has somebody in front of it who may want to look.
+if [ -t 0 ] && [ -t 1 ]; then
+    echo
+    echo 'Served once more, with nodes that live:'
+    AUDIT_DATA="$store/data" sh docs/live.sh --key "$store/secret.key" --checkpoint-file "$store/checkpoint"
+fi
