@@ -16,12 +16,14 @@ from typing import Any, Final, NamedTuple
 import pytest
 from msgspec import structs
 
-from audit import Audit
+from audit import Audit, Signing, SigningKey
 from audit.codec.events import event_id_text, event_index
 from audit.codec.keys import (
+    CHECKPOINT,
     CHUNK,
     COMMIT,
     END,
+    ERASURE,
     META,
     METRIC,
     PANE,
@@ -34,7 +36,9 @@ from audit.codec.keys import (
     TREE,
 )
 from audit.storage.driver import plyvel
+from audit.storage.erasing import erasure_key
 from audit.storage.opening import open_store
+from audit.storage.records import encode_erasure
 from audit.testing import FakeClock, log_on
 from tests.fault.children import Child, started
 from tests.fault.damaged import KEPT, OPTIONS, QUERIES, counted_over_time, digest, made_event, proved
@@ -492,6 +496,38 @@ SEALED: Final = (CHUNK, COMMIT, METRIC, PANE, RECEIPT, ROLLUP, SEGMENT_RECEIPTS,
 @pytest.mark.parametrize("kind", SEALED, ids=bytes.decode)
 def test_a_bit_flipped_in_a_record_is_told_by_its_own_checksum(kind: bytes, whole: Whole, tmp_path: Path) -> None:
     assert_taken_well(whole, tmp_path, [changed_by_hand(kind, flip_record, number) for number in range(3)])
+
+
+def sign(copy: Path) -> None:
+    """Have a store keep a checkpoint."""
+    signing = Signing(keys=(SigningKey.new("example.com/log", bytes(32)),))
+    Audit.open_sync(copy, options=OPTIONS, clock=FakeClock(), signing=signing).close()
+
+
+def leave_unpurged(copy: Path) -> None:
+    """Leave a store as a kill does between an erasure and the purge of its files."""
+    database = plyvel.DB(str(copy / "log"), compression=None, block_size=1024, bloom_filter_bits=10)
+    try:
+        segment = next(database.iterator(prefix=SEGMENT, include_value=False))[1:]
+        key = erasure_key(int.from_bytes(segment, "big"))
+        database.put(key, encode_erasure(key, [segment]))
+    finally:
+        database.close()
+
+
+@pytest.mark.parametrize(("kind", "prepare"), [(CHECKPOINT, sign), (ERASURE, leave_unpurged)])
+def test_so_is_one_in_a_record_that_few_stores_have(
+    kind: bytes, prepare: Callable[[Path], None], whole: Whole, tmp_path: Path
+) -> None:
+    def damage(number: int) -> InCopy:
+        def in_copy(copy: Path) -> str:
+            prepare(copy)
+            return changed_by_hand(kind, flip_record, number)(copy)
+
+        return in_copy
+
+    for where, told in whole.examined(tmp_path, [damage(number) for number in range(3)]):
+        assert judge(whole, told) in {"refused", "found by fsck"}, where
 
 
 @pytest.mark.parametrize(

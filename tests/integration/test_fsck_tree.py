@@ -9,14 +9,15 @@ from typing import Any
 import lz4.block
 import pytest
 
-from audit import Audit, StoreCorrupt
+from audit import Audit, Signing, SigningKey, StoreCorrupt
 from audit.app.fsck import check_store
 from audit.codec.checksum import open_record, seal_record
-from audit.codec.keys import TREE, key_of_chunk, key_of_tile
+from audit.codec.keys import TREE, key_of_checkpoint, key_of_chunk, key_of_tile
 from audit.codec.segments import block_events, chunk_blocks, decode_block, id_bytes_of
+from audit.proof.checkpoints import Checkpoint, sign_checkpoint
 from audit.storage.driver import plyvel
-from audit.storage.port import TreeHead
-from audit.storage.records import encode_tree
+from audit.storage.port import SignedCheckpoint, TreeHead
+from audit.storage.records import encode_checkpoint, encode_tree
 from tests.stores import OPTIONS, event
 
 
@@ -112,3 +113,49 @@ def test_a_tile_of_the_next_level_is_checked(tmp_path: Path) -> None:
     key = key_of_tile(1, 0)
     changed(path, lambda database: database.put(key, seal_record(key, bytes(8_192))))
     assert findings(path) == [("tile 0 of level 1", "is not what the tiles below it come to")]
+
+
+KEY = SigningKey.new("example.com/log", bytes(32))
+
+
+def signed(size: int) -> str:
+    return sign_checkpoint(Checkpoint("example.com/log", size, bytes(32), ()), KEY)
+
+
+def signed_at(path: Path, more: int) -> str:
+    """Have a store keep a checkpoint, and append so many events behind it; return its text."""
+    with Audit.open_sync(path, options=OPTIONS, signing=Signing(keys=(KEY,))) as log:
+        note = log.checkpoint()
+    with Audit.open_sync(path, options=OPTIONS) as log:
+        log.append_many([event("a", data=f"more {at}") for at in range(more)])
+    return note
+
+
+@pytest.mark.parametrize("more", [1, 68, 69, 500])
+def test_a_checkpoint_of_fewer_events_than_there_are_is_checked_too(path: Path, more: int) -> None:
+    note = signed_at(path, more)
+    assert "\n700\n" in note
+    assert findings(path) == []
+    changed(path, lambda database: database.put(*encode_checkpoint(SignedCheckpoint(700, signed(700)))))
+    assert findings(path) == [("checkpoint of 700 events", "has another root than the first 700 events")]
+
+
+@pytest.mark.parametrize(
+    ("size", "note", "problem"),
+    [
+        (
+            701,
+            signed(701),
+            "is of more events than the 700 that are there",
+        ),
+        (700, signed(3), "is of 3 events"),
+        (700, "hello", "can't be decoded: "),
+    ],
+)
+def test_so_is_one_that_is_of_other_events(path: Path, size: int, note: str, problem: str) -> None:
+    changed(path, lambda database: database.put(*encode_checkpoint(SignedCheckpoint(size, note))))
+    ((record, found),) = findings(path)
+    assert record == f"checkpoint of {size} events"
+    assert found.startswith(problem)
+    changed(path, lambda database: database.delete(key_of_checkpoint(size)))
+    assert findings(path) == []

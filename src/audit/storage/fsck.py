@@ -347,9 +347,15 @@ class _Check:
         self._erased()
         self._amount(CHUNK, self._chunks, "chunks")
         if self._tree.size == self.next_index:
-            self._amount(TILE, self._tree.tiles, "tiles")
-            with self._noting(describe(TREE)):
-                self._tree.head()
+            self._proven()
+
+    def _proven(self) -> None:
+        self._amount(TILE, self._tree.tiles, "tiles")
+        with self._noting(describe(TREE)):
+            self._tree.head()
+        for key, record in self._records(CHECKPOINT):
+            with self._noting(describe(key)):
+                self._tree.checkpoint(key, record)
 
     def _erased(self) -> None:
         named = [(describe(receipt_key(digest)), receipt) for digest, receipt in self._receipts.items()]

@@ -10,13 +10,14 @@ from typing import Any
 
 from audit.codec.events import event_id_text
 from audit.codec.keys import TREE, describe, key_of_tile
+from audit.proof.checkpoints import read_checkpoint
 from audit.proof.frontier import Frontier
 from audit.proof.hashing import HASH_BYTES
 from audit.proof.leaves import leaf_hashes
 from audit.proof.proving import read_root
 from audit.proof.tiles import TILE_WIDTH, Tile, TileName
 from audit.storage.port import TreeHead
-from audit.storage.records import decode_tile, decode_tree
+from audit.storage.records import decode_checkpoint, decode_tile, decode_tree
 
 __all__ = ["TreeCheck"]
 
@@ -85,6 +86,22 @@ class TreeCheck:
             self._note(
                 describe(TREE), "is missing" if stored is None else f"is not the root of the first {size} events"
             )
+
+    def checkpoint(self, key: bytes, record: bytes) -> None:
+        """Check a stored checkpoint, but for its signature, once all events are read.
+
+        Raises:
+            StoreCorrupt: the record is damaged.
+            ProofMalformed: its text is no checkpoint.
+        """
+        kept = decode_checkpoint(key, record)
+        said = read_checkpoint(kept.note)
+        if said.size != kept.size:
+            self._note(describe(key), f"is of {said.size} events")
+        elif said.size > self.size:
+            self._note(describe(key), f"is of more events than the {self.size} that are there")
+        elif said.root != self.root_at(said.size):
+            self._note(describe(key), f"has another root than the first {said.size} events")
 
     def root_at(self, size: int) -> bytes:
         """Return the root of the first `size` events."""
