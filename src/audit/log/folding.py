@@ -1,22 +1,23 @@
 """One registered metric on its way through the log: how far it has come, and the panes that are not kept yet.
 
-Metrics that stand at one place are folded together: the events are read once, and decoded once for all of them.
+Metrics that stand at one place are folded together, piece by piece: the events are read and decoded once for all of
+them, and what is only counted is counted from posting lists.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterable
 from concurrent.futures import Future
 from typing import Final
-
-from cachetools import LRUCache
 
 from audit.codec.cursors import Position
 from audit.codec.terms import Match
 from audit.log.handle import Handle
 from audit.log.measuring import Measuring, match_of_plan
+from audit.log.pieces import Piece, next_piece
 from audit.log.recent import Snapshot
-from audit.metrics.fields import Columns
+from audit.metrics.fields import Columns, Path
 from audit.metrics.keeping import Kept, decode_pane, encode_kept, encode_pane
 from audit.metrics.panes import GroupKey, Pane, Panes
 from audit.metrics.plan import Plan
@@ -28,8 +29,8 @@ from audit.storage.port import MetricWrite
 __all__ = ["Folding", "fold_next"]
 
 _EVERYTHING: Final = Match((), ())
-_PANES: Final = 64
-"""Panes of a metric that stay in memory once they are kept."""
+_GROUPS: Final = 64
+"""Groups of a metric whose panes stay in memory once they are kept; those of one pane do in any case."""
 
 
 class Folding:
@@ -40,15 +41,16 @@ class Folding:
         self.metric = metric
         self.plan = plan
         self.match = match_of_plan(plan)
-        self.members = Panes(plan).members
+        self._panes = Panes(plan, any_groups=True)
+        self.paths = self._panes.paths
         self.told = position is not None
         """Whether the store has the definition."""
-        self.unkept = 0
+        self.kept_bytes = 0
+        """What was written of it the last time."""
         self.waiting: list[tuple[int, Future[None]]] = []
         self._anew = position is None
-        self._position = position or Position(-1, 0)
-        self._changed: dict[int, dict[GroupKey, Pane]] = {}
-        self._known: LRUCache[int, dict[GroupKey, Pane]] = LRUCache(_PANES)
+        self._position = self._kept = position or Position(-1, 0)
+        self._changed: set[int] = set()
 
     @property
     def size(self) -> int:
@@ -61,32 +63,52 @@ class Folding:
         return self._position
 
     @property
+    def unkept(self) -> int:
+        """Events that are folded in and not kept yet."""
+        return self._position.index - self._kept.index
+
+    @property
     def has_waiting(self) -> bool:
         """Whether somebody waits for it to come as far as it has."""
         return any(size <= self.size for size, _ in self.waiting)
 
-    def fold(self, columns: Columns, end: Position, handle: Handle) -> None:
-        """Take in events that match, of all up to a position."""
-        panes = Panes(self.plan)
-        panes.fold(columns.events, columns)
-        for start, groups in panes.by_start.items():
-            known = self._changed.get(start)
-            if known is None:
-                known = self._changed[start] = self._before(start, handle)
-            for group, pane in groups.items():
-                if group in known:
-                    known[group].merge(pane)
-                else:
-                    known[group] = pane
-        self.unkept += end.index - self._position.index
+    @property
+    def counts(self) -> bool:
+        """Whether that there is an event is all it looks at."""
+        return not self.paths
+
+    def count(self, counts: dict[int, int], end: Position, handle: Handle) -> None:
+        """Take in events that match, of all up to a position, by a time that lies in the pane of each."""
+        panes = self._panes
+        self._load(panes.keys_of(counts), handle)
+        panes.add_counts(counts)
         self._position = end
 
-    def _before(self, start: int, handle: Handle) -> dict[GroupKey, Pane]:
-        if self._anew:
-            return self._known.get(start, {})
-        known = self._known.get(start)
-        if known is not None:
-            return known
+    def fold(self, columns: Columns, end: Position, handle: Handle) -> None:
+        """Take in events that match, of all up to a position."""
+        panes = self._panes
+        try:
+            self._load(panes.keys_in(columns), handle)
+            panes.fold(columns.events, columns)
+        except BaseException:
+            # Some of them may be in: what is not kept is folded in again.
+            panes.by_start.clear()
+            self._changed.clear()
+            self._position = self._kept
+            raise
+        self._position = end
+
+    def _load(self, starts: Iterable[int], handle: Handle) -> None:
+        """Have the panes that are about to change in memory, those last that changed last."""
+        by_start = self._panes.by_start
+        for start in starts:
+            known = by_start.pop(start, None)
+            if known is None:
+                known = {} if self._anew else self._stored(start, handle)
+            by_start[start] = known
+            self._changed.add(start)
+
+    def _stored(self, start: int, handle: Handle) -> dict[GroupKey, Pane]:
         name = self.metric.name
         kept = handle.read(lambda storage: storage.metric(name, start, start + 1))
         body = kept.panes.get(start) if kept is not None else None
@@ -97,16 +119,23 @@ class Folding:
         position = self._position
         last_id = "" if position.index < 0 else format(position.last_id, "x")
         body = encode_kept(Kept(metric=self.metric, size=self.size, last_id=last_id))
-        panes = {start: encode_pane(groups) for start, groups in self._changed.items()}
+        by_start = self._panes.by_start
+        # A pane without events was looked at, and nothing came of it.
+        panes = {start: encode_pane(groups) for start in sorted(self._changed) if (groups := by_start[start])}
+        self.kept_bytes = sum(map(len, panes.values()))
         return MetricWrite(self.metric.name, body, panes, self._anew)
 
     def kept(self) -> None:
         """Take note that it is on disk."""
-        self._known.update(self._changed)
-        self._changed = {}
+        by_start = self._panes.by_start
+        many = sum(map(len, by_start.values()))
+        for start in list(by_start)[:-1]:
+            if many > _GROUPS:
+                many -= len(by_start.pop(start))
+        self._changed = set()
+        self._kept = self._position
         self._anew = False
         self.told = True
-        self.unkept = 0
 
     def tell(self) -> None:
         """Tell those who wait for what is kept by now."""
@@ -130,28 +159,55 @@ def fold_next(foldings: list[Folding], measuring: Measuring, handle: Handle, sna
     for folding in foldings:
         if folding.size < snapshot.size:
             behind[folding.size].append(folding)
-    for together in behind.values():
-        _fold_piece(together, measuring, handle, snapshot)
+    for size, together in behind.items():
+        piece = next_piece(snapshot, size)
+        if piece is None:
+            _fold_stored(together, measuring, handle, snapshot)
+        else:
+            _fold_piece(together, piece, handle)
     return bool(behind)
 
 
-def _fold_piece(together: list[Folding], measuring: Measuring, handle: Handle, snapshot: Snapshot) -> None:
+def _fold_piece(together: list[Folding], piece: Piece, handle: Handle) -> None:
+    """Fold a piece of events that are in memory."""
+    by_match: defaultdict[Match, list[Folding]] = defaultdict(list)
+    for one in together:
+        if one.counts:
+            one.count(piece.count(one.match, one.plan.pane_ms), piece.end, handle)
+        else:
+            by_match[one.match].append(one)
+    places = {match: piece.places(match) for match in by_match}
+    # Decoded once for all, unless they look at a few events each.
+    shared = None
+    if sum(map(len, places.values())) > piece.size:
+        shared = Columns(piece.events, _paths_of([one for some in by_match.values() for one in some]))
+    for match, some in by_match.items():
+        found = places[match]
+        if shared is None:
+            columns = Columns(piece.pick(found), _paths_of(some))
+        else:
+            columns = shared if len(found) == piece.size else shared.pick(found)
+        for one in some:
+            one.fold(columns, piece.end, handle)
+
+
+def _fold_stored(together: list[Folding], measuring: Measuring, handle: Handle, snapshot: Snapshot) -> None:
+    """Fold some events that are on disk."""
     position = together[0].position
     after = position.last_id + 1 if position.index >= 0 else 0
     match = together[0].match if len(together) == 1 else _EVERYTHING
     events, stopped = measuring.piece(match, Span(after, MAX_VALUE + 1), snapshot)
     end = stopped or snapshot.end
-    members = frozenset[str]().union(*[one.members for one in together])
-    columns = Columns(events, members)
-    # In memory, the events of a narrower search are the same objects.
-    by_event = dict(zip(map(id, events), columns.rows, strict=True)) if columns.rows else {}
+    columns = Columns(events, _paths_of(together))
     for one in together:
         own = columns
         if len(together) > 1 and not one.match.everything and events:
-            some = _matching(one.match, Span(after, end.last_id + 1), measuring, snapshot)
-            rows = [by_event.get(id(event)) for event in some] if one.members else None
-            own = Columns(some, one.members, None if rows is None or None in rows else rows)
+            own = Columns(_matching(one.match, Span(after, end.last_id + 1), measuring, snapshot), one.paths)
         one.fold(own, end, handle)
+
+
+def _paths_of(together: Iterable[Folding]) -> frozenset[Path]:
+    return frozenset[Path]().union(*[one.paths for one in together])
 
 
 def _matching(match: Match, span: Span, measuring: Measuring, snapshot: Snapshot) -> list[bytes]:

@@ -30,14 +30,19 @@ MAX_METRICS: Final = 100
 _KEEP_EVENTS: Final = 20_000
 """Events after which panes are kept, though more are to come."""
 _KEEP_MS: Final = 1_000
+"""Time after which they are kept, and between two such times: each is a write that appends wait for."""
+_KEEP_BYTES: Final = 32
+"""And as many events as pay for what was kept last, at so many bytes an event: large panes are kept less often."""
 _GATHER_S: Final = 0.1
 """How long commits gather before they are folded in: many at once cost less than one after the other."""
 _BUSY_EVENTS: Final = 1_000
 """Committed meanwhile, these say that the log is busy: folding then waits, so that appends have the interpreter."""
 _LAG_EVENTS: Final = 100_000
-"""But no longer than until so many wait. Whoever asks meanwhile reads them, which takes some tenths of a second."""
-_FEW_EVENTS: Final = 10_000
+"""But no longer than until so many wait, or until most of what is in memory does: from disk they cost twice as much."""
+_FEW_EVENTS: Final = 4_000
 """Being no further behind than this is caught up enough to wait again."""
+_YIELD_S: Final = 0.001
+"""Between two pieces while appends wait, so that they go first."""
 _LOOKS: Final = 5
 """Looks at the queue of appends while commits gather."""
 _RETRY_S: Final = 1.0
@@ -225,9 +230,13 @@ class Registered:
                 continue
             if not more:
                 self._sleep()
-            elif self._behind() < _FEW_EVENTS and not any(one.waiting for one in self._all()):
+            elif any(one.waiting for one in self._all()):
+                continue
+            elif self._behind() < _FEW_EVENTS:
                 # New events came while the others were folded in: a busy log would be followed step by step.
                 self._gather()
+            elif len(self._sequencer):
+                self._stopping.wait(_YIELD_S)
         try:
             self._keep(self._all())
         except AuditError as error:
@@ -243,9 +252,8 @@ class Registered:
         snapshot = self._measuring.look().snapshot
         folded = fold_next(foldings, self._measuring, self._handle, snapshot)
         now_ms = self._clock.monotonic_ms()
-        due = [one for one in foldings if one.unkept >= _KEEP_EVENTS or not one.told or one.has_waiting]
-        if not folded or now_ms - self._kept_ms >= _KEEP_MS:
-            due = [one for one in foldings if one.unkept or not one.told]
+        some = 1 if now_ms - self._kept_ms >= _KEEP_MS else _KEEP_EVENTS
+        due = [one for one in foldings if not one.told or one.has_waiting or (one.unkept >= some and _pays(one))]
         if due:
             self._keep(due)
         for one in foldings:
@@ -267,15 +275,19 @@ class Registered:
             one.kept()
 
     def _sleep(self) -> None:
-        """Wait for the next commit, and a little for more of them."""
+        """Wait for the next commit, and a little for more of them; or until something is to be kept."""
         sleeper = Sleeper(None)
         self._sleeper = sleeper
-        size = min([one.size for one in self._all()], default=self._measuring.size)
+        foldings = self._all()
+        size = min([one.size for one in foldings], default=self._measuring.size)
+        keep_in_s = None
+        if any(one.unkept and _pays(one) for one in foldings):
+            keep_in_s = max(0, self._kept_ms + _KEEP_MS - self._clock.monotonic_ms()) / 1000
         try:
             still = lambda: size == self._measuring.size and not self._changed.is_set()  # noqa: E731
             if self._wakeups.sleep(sleeper, (), still):
                 try:
-                    sleeper.wait_blocking(None)
+                    sleeper.wait_blocking(keep_in_s)
                 finally:
                     self._wakeups.leave(sleeper, (), lambda: Position(-1, 0))
         finally:
@@ -290,12 +302,18 @@ class Registered:
                 self._changed.wait(_GATHER_S / _LOOKS)
                 busy = busy or len(self._sequencer) > 0
             busy = busy or self._measuring.size - before >= _BUSY_EVENTS
-            if not busy or self._behind() >= _LAG_EVENTS:
+            snapshot = self._sequencer.snapshot
+            most = (snapshot.size - snapshot.first_index) * 3 // 4 if snapshot.first_index else _LAG_EVENTS
+            if not busy or self._behind() >= min(most, _LAG_EVENTS):
                 return
 
     def _behind(self) -> int:
         size = self._measuring.size
         return size - min([one.size for one in self._all()], default=size)
+
+
+def _pays(one: Folding) -> bool:
+    return one.unkept >= min(one.kept_bytes // _KEEP_BYTES, _LAG_EVENTS)
 
 
 def _position(kept: Kept) -> Position | None:

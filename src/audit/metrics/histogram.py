@@ -52,7 +52,8 @@ class Histogram:
         """Take in finite numbers."""
         found = values if isinstance(values, list) else list(values)
         if found and min(found) > 0:
-            self._counts.update([ceil(log2(value) * _SCALE) + _AWAY for value in found])
+            for bucket, count in Counter(map(ceil, [scaled * _SCALE for scaled in map(log2, found)])).items():
+                self._counts[bucket + _AWAY] += count
         else:
             self._counts.update(map(_bucket, found))
 

@@ -14,7 +14,7 @@ import msgspec
 
 from audit.codec.events import event_index
 from audit.metrics.distinct import Distinct
-from audit.metrics.fields import Columns, recorded_ms
+from audit.metrics.fields import OCCURRED, Columns, Path, recorded_ms
 from audit.metrics.histogram import Histogram
 from audit.metrics.plan import Plan
 from audit.metrics.query import Group
@@ -40,7 +40,7 @@ _STATES: Final[dict[str, Callable[[], Any]]] = {
     "distinct": Distinct,
 }
 _SUBTRACTABLE: Final = ("count", "rate", "sum", "avg", "quantiles")
-_NUMBERS: Final = frozenset((int, float))
+_ACTION: Final = ("action",)
 _text: Final = msgspec.json.Encoder(order="deterministic")
 
 
@@ -116,8 +116,10 @@ class Pane:
 class Panes:
     """All panes of one plan."""
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: Plan, *, any_groups: bool = False) -> None:
+        """Begin with none; `any_groups`: they are kept for whoever asks later, who is told if there are too many."""
         self._plan = plan
+        self._any_groups = any_groups
         self.by_start: dict[int, dict[GroupKey, Pane]] = {}
         subtractable = plan.measure in _SUBTRACTABLE and not plan.carries
         self.sliding: dict[GroupKey, Pane] | None = {} if plan.slides and subtractable else None
@@ -127,9 +129,8 @@ class Panes:
         """The earliest time of an event in them, where `occurred_at` places events."""
         self._kinds = dict(zip((*plan.actions, *plan.planned), (UP, DOWN, PLANNED, UNPLANNED), strict=False))
         paths = [path for path in (plan.field, plan.by, plan.group_by) if path is not None]
-        extra = ["occurred_at"] * plan.occurred + ["action"] * bool(self._kinds)
-        self.members = frozenset([path[0] for path in paths] + extra)
-        """Members of an event that it looks at."""
+        self.paths: frozenset[Path] = frozenset(paths + [OCCURRED] * plan.occurred + [_ACTION] * bool(self._kinds))
+        """What it looks at of an event; nothing: that there is one is enough."""
 
     def __len__(self) -> int:
         return sum(map(len, self.by_start.values()))
@@ -144,7 +145,7 @@ class Panes:
 
         Args:
             events: Each of them.
-            columns: They, with at least `members` decoded; absent: decoded here.
+            columns: They, with at least `paths` decoded; absent: decoded here.
 
         Raises:
             TooLarge: there are too many groups.
@@ -152,18 +153,37 @@ class Panes:
         if not events:
             return
         if columns is None:
-            columns = Columns(events, self.members)
-        occurred, group_by = self._plan.occurred, self._plan.group_by
+            columns = Columns(events, self.paths)
+        occurred = self._plan.occurred
         key = None if occurred else self.place(recorded_ms(events[0]))
         # Times of recording only grow: often all lie in one pane.
         if key is not None and self.place(recorded_ms(events[-1])) == key:
-            if group_by is None:
-                self._add(key, None, len(events), self._values(columns))
-            else:
-                self._add_groups([key] * len(events), columns)
+            self._add_all(key, columns)
             return
         times = columns.occurred if occurred else columns.recorded
         self._add_groups(self._keys(times), columns, columns.recorded if occurred else None)
+
+    def _add_all(self, key: int, columns: Columns) -> None:
+        """Take in events that lie in one pane."""
+        plan = self._plan
+        if plan.group_by is not None:
+            if plan.field is None and not self._kinds:
+                for group, count in Counter(_group_keys(columns.column(plan.group_by))).items():
+                    self._add(key, group, count, None)
+            else:
+                self._add_groups([key] * len(columns.events), columns)
+        elif plan.field is not None and plan.measure != "distinct":
+            numbers = columns.numbers(plan.field)
+            self._add(key, None, len(numbers), numbers)
+        elif self._kinds and not plan.follows:
+            found = columns.tally(_ACTION)
+            opened, closed = [found[action] for action in self._kinds]
+            self._add(key, None, opened + closed, [opened - closed])
+        else:
+            values = self._values(columns)
+            if values is not None:
+                values = [value for value in values if value is not None]
+            self._add(key, None, len(columns.events) if values is None else len(values), values)
 
     def _add_groups(self, keys: Sequence[int | None], columns: Columns, recorded: Sequence[int] | None = None) -> None:
         """Take in events by pane and group; `recorded` has their times where they may be late."""
@@ -221,6 +241,18 @@ class Panes:
                 for group, pane in gone.items():
                     self._pane(BEFORE, group).merge(pane)
 
+    def keys_of(self, times: Iterable[int]) -> list[int]:
+        """Return the keys of the panes that some times lie in, each once."""
+        return [key for key in dict.fromkeys(self._keys(list(times))) if key is not None]
+
+    def keys_in(self, columns: Columns) -> list[int]:
+        """Return the keys of the panes that some events will be taken into, each once."""
+        if self._plan.occurred:
+            return self.keys_of(columns.occurred)
+        ends = columns.events[:1], columns.events[-1:]
+        keys = self.keys_of([recorded_ms(event) for end in ends for event in end])
+        return self.keys_of(columns.recorded) if len(keys) > 1 else keys
+
     def place(self, ms: int) -> int | None:
         """Return the key of the pane that a time lies in; None: it lies in none."""
         return self._keys([ms])[0]
@@ -247,12 +279,12 @@ class Panes:
         plan = self._plan
         if plan.field is not None:
             found = columns.column(plan.field)
-            if plan.measure == "distinct" or _NUMBERS.issuperset(set(map(type, found))):
+            if plan.measure == "distinct" or columns.numbers(plan.field) is found:
                 return found
             return [value if type(value) is float or type(value) is int else None for value in found]
         if not self._kinds:
             return None
-        kinds = list(map(self._kinds.get, columns.column(("action",))))
+        kinds = list(map(self._kinds.get, columns.column(_ACTION)))
         if not plan.follows:
             return [None if kind is None else 1 if kind == UP else -1 for kind in kinds]
         components = [None] * len(kinds) if plan.by is None else columns.column(plan.by)
@@ -265,11 +297,7 @@ class Panes:
         ]
 
     def _add(self, key: int, group: GroupKey, count: int, values: list[Any] | None) -> Pane | None:
-        """Take in events of one pane and group: their number, and their values where the measure has any."""
-        if values is not None:
-            if None in values:
-                values = [value for value in values if value is not None]
-            count = len(values)
+        """Take in events of one pane and group: how many, and what they add to its state where the measure has any."""
         if not count:
             return None
         pane = self._pane(key, group)
@@ -322,13 +350,17 @@ class Panes:
         pane = groups.get(group)
         if pane is None:
             pane = groups[group] = Pane(new_state(self._plan))
-            self._groups.add(group)
-            if len(self._groups) > MAX_GROUPS:
-                # Those that have left the horizon don't count.
-                self._groups = {group for groups in self.by_start.values() for group in groups}
-            if len(self._groups) > MAX_GROUPS:
-                raise TooLarge("group_by", f"makes over {MAX_GROUPS} groups: choose a value with fewer, or a filter")
+            if not self._any_groups:
+                self._note(group)
         return pane
+
+    def _note(self, group: GroupKey) -> None:
+        self._groups.add(group)
+        if len(self._groups) > MAX_GROUPS:
+            # Those that have left the horizon don't count.
+            self._groups = {group for groups in self.by_start.values() for group in groups}
+        if len(self._groups) > MAX_GROUPS:
+            raise TooLarge("group_by", f"makes over {MAX_GROUPS} groups: choose a value with fewer, or a filter")
 
 
 def _least(one: int | None, other: int | None) -> int | None:

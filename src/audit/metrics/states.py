@@ -48,7 +48,7 @@ def as_number(numerator: int, shift: int) -> int | float | None:
         return None
 
 
-def _parts(values: list[float]) -> list[float]:
+def _parts(values: Sequence[float]) -> list[float]:
     """Return few floats whose exact sum is that of many: what their rounded sum leaves, again and again."""
     values = [*values]
     parts: list[float] = []
@@ -73,9 +73,9 @@ class ExactSum:
 
     def add(self, values: Sequence[int | float]) -> None:
         """Take in finite numbers."""
-        floats = [value for value in values if type(value) is float]
-        whole = sum([value for value in values if type(value) is int]) if len(floats) < len(values) else 0
-        if whole:
+        kinds = set(map(type, values))
+        floats = values if kinds == {float} else [value for value in values if type(value) is float]
+        if whole := sum([value for value in values if type(value) is int]) if int in kinds else 0:
             self._add(whole, 0)
         if len(floats) > _FEW:
             floats = _parts(floats)
