@@ -22,6 +22,7 @@ class Door:
 
     def __init__(self, log: Audit, server: Serving, path: Path, access: GuardedAccess) -> None:
         self.log = log
+        self.server = server
         self.base = server.addresses[0]
         self.url = server.urls[0]
         self.path = path

@@ -386,33 +386,6 @@ async def test_who_is_pinned_can_be_nobody_else(tmp_path: Path) -> None:
                 await log.append(forged)
 
 
-async def test_what_is_asked_too_often_says_when_to_come_back(tmp_path: Path) -> None:
-    role = Role(verbs=frozenset({"read"}), per_second={"read": 1.0})
-    clock = FakeClock()
-    async with door(tmp_path, AccessRules(roles=dict(ROLES) | {"slow": role}), clock) as place:
-        headers = bearer(place.token("slow", "/"))
-        answers = [await fetch(place.base, "/v1/events", headers=headers) for _ in range(3)]
-        assert [answer.status for answer in answers] == [200, 200, 429]
-        assert answers[-1].json["code"] == "overloaded"
-        assert answers[-1].json["retry_after_ms"] == 1_000
-        assert answers[-1].headers["retry-after"] == "1"
-        clock.advance(1_000)
-        assert (await fetch(place.base, "/v1/events", headers=headers)).status == 200
-
-
-async def test_what_is_read_counts_by_its_bytes(tmp_path: Path) -> None:
-    role = Role(verbs=frozenset({"read"}), bytes_per_second=1_000.0)
-    clock = FakeClock()
-    async with door(tmp_path, AccessRules(roles=dict(ROLES) | {"small": role}), clock) as place:
-        await place.log.append(NewEvent(topics=[("a",)], data="x" * 10_000))
-        headers = bearer(place.token("small", "/"))
-        assert (await fetch(place.base, "/v1/events", headers=headers)).status == 200
-        refused = await fetch(place.base, "/v1/events", headers=headers)
-        assert refused.status == 429
-        clock.advance(refused.json["retry_after_ms"])
-        assert (await fetch(place.base, "/v1/events", headers=headers)).status == 200
-
-
 async def test_nobody_has_more_connections_than_may_be(tmp_path: Path) -> None:
     async with door(tmp_path, AccessRules(connections_each=2, connections_per_address=3)) as place:
         token, other = place.token("reader", "a"), place.token("reader", "a")

@@ -138,8 +138,8 @@ def roles_of(settings: Settings, named: Mapping[str, str]) -> dict[str, Role]:
         for verb in (*role.verbs, *role.per_second):
             if verb not in VERBS:
                 raise InvalidParameter(place, f"verbs are {', '.join(VERBS)}, got {verb!r:.40}")
-        rates = [*role.per_second.values(), *([] if role.bytes_per_second is None else [role.bytes_per_second])]
-        if any(rate <= 0 for rate in rates):
+        rates = [*role.per_second.values(), role.bytes_per_second, role.events_per_second]
+        if any(rate is not None and rate <= 0 for rate in rates):
             raise InvalidParameter(place, "a rate must be above 0; leave the verb out to allow none of it")
     return {**ROLES, **settings.roles}
 

@@ -88,7 +88,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             where only this machine can reach the server and nobody is known to it.
         tls_client_ca: File with the authorities, in PEM, whose certificates say who a client is.
         trusted_proxies: Networks whose `X-Forwarded-For` is believed.
-        roles: Roles by name, beside the built-in ones: `verbs`, `pinned`, `per_second`, `bytes_per_second`.
+        roles: Roles by name, beside the built-in ones: `verbs`, `pinned` and rates.
         certificates: By subject, such as `CN=collector,O=Example`: `role` and `topics`.
         users: Of this machine, by name or number, through a unix socket: `role` and `topics`.
         jwt: Whose tokens are believed, beside those of `audit token`.

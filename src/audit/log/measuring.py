@@ -82,8 +82,12 @@ class Measuring:
         snapshot = self._sequencer.snapshot
         return Seen(snapshot, moment_at(promised_ms, snapshot.size - 1, snapshot.last_id))
 
-    def result(self, plan: Plan) -> MetricResult:
+    def result(self, plan: Plan, spend: Callable[[int], object] | None = None) -> MetricResult:
         """Return a query's answer as of now; blocks.
+
+        Args:
+            plan: What is asked.
+            spend: Told how many events were read, whatever came of it.
 
         Raises:
             TooLarge: more events would have to be read than the budget allows, or there are too many windows or groups.
@@ -91,7 +95,11 @@ class Measuring:
             StoreCorrupt: a record is damaged or missing.
         """
         panes = Panes(plan)
-        return self.told(plan, panes, self.load(plan, panes, once=True))
+        try:
+            return self.told(plan, panes, self.load(plan, panes, once=True))
+        finally:
+            if spend is not None:
+                spend(panes.folded)
 
     def told(self, plan: Plan, panes: Panes, seen: Seen) -> MetricResult:
         """Return the answer that panes with all events of a moment add up to."""

@@ -125,6 +125,8 @@ class Panes:
         self.sliding: dict[GroupKey, Pane] | None = {} if plan.slides and subtractable else None
         """Of a window that slides, all panes together: what leaves it is taken back, not everything added up again."""
         self._groups: set[GroupKey] = set()
+        self.folded = 0
+        """Events that were taken in by `fold`, each of them read for it."""
         self.first_ms: int | None = None
         """The earliest time of an event in them, where `occurred_at` places events."""
         self._kinds = dict(zip((*plan.actions, *plan.planned), (UP, DOWN, PLANNED, UNPLANNED), strict=False))
@@ -152,6 +154,7 @@ class Panes:
         """
         if not events:
             return
+        self.folded += len(events)
         if columns is None:
             columns = Columns(events, self.paths)
         occurred = self._plan.occurred

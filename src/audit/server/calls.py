@@ -45,6 +45,7 @@ from audit.protocol.proofmessages import (
     SelectionResult,
 )
 from audit.server.access import Ask, Principal
+from audit.server.charging import Spend, charged
 from audit.server.context import ServerContext
 from audit.server.metriccalls import METRIC_READS
 
@@ -112,6 +113,7 @@ def _info(context: ServerContext, _principal: Principal, _params: InfoParams) ->
 def _get(context: ServerContext, principal: Principal, params: GetParams) -> Result:
     # Before anything is looked for: one who may read nothing learns nothing.
     context.access.authorise(principal, Ask("read", []))
+    context.access.charge(principal, events=1)
     reader = context.core.reader
     found = reader.get_nowait(params.id)
     if found is not None:
@@ -155,8 +157,15 @@ def _list(context: ServerContext, principal: Principal, params: ListParams) -> R
     )
     page = reader.page_nowait(request)
     if page is not None:
+        context.access.charge(principal, events=len(page))
         return page_result(context, page)
-    return context.core.threads.run(lambda: page_result(context, reader.page(request)))
+
+    def work(spend: Spend) -> bytes:
+        found = reader.page(request)
+        spend(len(found))
+        return page_result(context, found)
+
+    return charged(context, principal, work)
 
 
 def page_result(context: ServerContext, page: Page) -> bytes:

@@ -211,7 +211,7 @@ class Connection:
 
     def _begin(self, call: Call, params: SubscribeParams, tail: Tail) -> None:
         name = self._session.subscribe(params.credit)
-        self._follow(call, name, Subscription(name, tail, self._session, self._link, self._context))
+        self._follow(call, name, Subscription(name, tail, self._session, self._link, self._context, self._principal))
 
     async def _watch(self, call: Call, params: WatchParams) -> None:
         try:

@@ -27,6 +27,7 @@ from audit.server import proofs, signin
 from audit.server.access import Ask, Principal
 from audit.server.bodies import JSON, LINES, decode_events, decode_params, posted_kind, read_body
 from audit.server.calls import READS, appended_topics, asked_topics, erase, page_result
+from audit.server.charging import charged
 from audit.server.context import ServerContext
 from audit.server.gauges import check_gauge
 from audit.server.metriccalls import authorise_metric
@@ -144,7 +145,7 @@ async def _list(context: ServerContext, principal: Principal, request: Request) 
         cursor=params.cursor,
         filter=params.filter,
     )
-    context.access.charge(principal, sum(map(len, page.slices)))
+    context.access.charge(principal, sum(map(len, page.slices)), len(page))
     headers = {**_NOT_KEPT, "audit-cursor": page.cursor, "vary": "Accept"}
     if page.has_more:
         # Relative to the request's own path, which a proxy may know under another name.
@@ -185,17 +186,23 @@ async def _metrics(context: ServerContext, principal: Principal, request: Reques
     if form == JSON:
         return Response(await _read(context, principal, "metrics.get", params), headers=headers, media_type=JSON)
     authorise_metric(context, principal, params)
-    gauge, metrics = check_gauge(params), context.log.sync.metrics
+    gauge, plan = check_gauge(params), context.core.plan
     if gauge is not None:
         rows = encode_windows(context.gauge(gauge).windows)
     else:
-        rows = await context.core.threads.run(lambda: encode_windows(metrics.get(params).windows))
+        measuring = context.core.measuring
+        rows = await charged(
+            context, principal, lambda spend: encode_windows(measuring.result(plan(params), spend).windows)
+        )
+    context.access.charge(principal, len(rows))
     return Response(encode_rows([WINDOW_COLUMNS]) + rows, headers=headers, media_type=CSV)
 
 
 async def _read(context: ServerContext, principal: Principal, method: str, params: Any) -> bytes:
     result = READS[method](context, principal, params)
-    return result if isinstance(result, bytes) else await result
+    body = result if isinstance(result, bytes) else await result
+    context.access.charge(principal, len(body))
+    return body
 
 
 async def _append(context: ServerContext, principal: Principal, request: Request) -> Response:

@@ -16,6 +16,7 @@ from audit.model.errors import TooLarge
 from audit.protocol.frames import encode
 from audit.protocol.metricmessages import MetricEntry, MetricsParams, MetricsResult, WatchParams
 from audit.server.access import Ask, Principal
+from audit.server.charging import Spend, charged
 from audit.server.context import ServerContext
 from audit.server.gauges import GAUGES, check_gauge
 
@@ -58,13 +59,13 @@ def _get(context: ServerContext, principal: Principal, params: MetricQuery) -> b
         return encode(context.gauge(gauge))
     most = context.options.limits.sent_frame_bytes - _ENVELOPE_BYTES
 
-    def work() -> bytes:
-        result = encode(context.log.sync.metrics.get(params))
+    def work(spend: Spend) -> bytes:
+        result = encode(context.core.measuring.result(context.core.plan(params), spend))
         if len(result) > most:
             raise TooLarge("window", f"makes an answer of {len(result)} bytes, beyond a frame's {most}: ask for fewer")
         return result
 
-    return context.core.threads.start(work)
+    return charged(context, principal, work)
 
 
 METRIC_READS: Final[dict[str, Callable[[ServerContext, Principal, Any], bytes | Awaitable[bytes]]]] = {

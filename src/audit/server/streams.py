@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -124,6 +124,8 @@ class _Streaming:
         self._send = send
         self._told = ""
         self._left = False
+        self._over = asyncio.Event()
+        """It is to end where it stands."""
         self._lost_by: AuditError | None = None
 
     async def run(self, method: str, receive: Receive) -> None:
@@ -142,31 +144,31 @@ class _Streaming:
                 await self._run(receive)
 
     async def _run(self, receive: Receive) -> None:
-        over = asyncio.Event()
-        forget = self._context.access.follow(self._principal, lambda why: self._lost(over, why))
+        forget = self._context.access.follow(self._principal, self._lost)
         try:
-            await self._send_until(over, receive)
+            await self._send_until(receive)
         finally:
             forget()
 
-    async def _send_until(self, over: asyncio.Event, receive: Receive) -> None:
+    async def _send_until(self, receive: Receive) -> None:
         async with asyncio.TaskGroup() as tasks:
             sending = tasks.create_task(self._send_all())
             gone = tasks.create_task(self._gone(receive))
-            stopping = tasks.create_task(_either(over, self._context.stopping))
+            stopping = tasks.create_task(_either(self._over, self._context.stopping))
             await asyncio.wait((sending, gone, stopping), return_when=asyncio.FIRST_COMPLETED)
             if not sending.done() and not gone.done():
                 # It ends where it stands, with a cursor to go on from, if the peer takes that.
+                self._over.set()
                 self._tail.close()
                 timeout_s = self._context.options.shutdown_timeout_s
                 await asyncio.wait((sending, gone), timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
             for task in (sending, gone, stopping):
                 task.cancel()
 
-    def _lost(self, over: asyncio.Event, why: AuditError) -> None:
+    def _lost(self, why: AuditError) -> None:
         """End the stream of one whose access is over, or has changed: then a browser comes again."""
         self._lost_by = why
-        over.set()
+        self._over.set()
 
     async def _send_all(self) -> None:
         await self._send(_start())
@@ -174,6 +176,7 @@ class _Streaming:
         if self._first is not None:
             await self._tell(self._first)
         while True:
+            await self._rest()
             try:
                 notice = await self._tail.read(_READ_EVENTS, timeout_s=self._context.options.progress_s)
             except AuditError as error:
@@ -188,6 +191,15 @@ class _Streaming:
                     await self._end("shutdown" if over else notice.reason)
                 return
             await self._tell(notice)
+
+    async def _rest(self) -> None:
+        """Send no events while their reader was sent more than they may read; a comment now and then."""
+        while (owes_ms := self._context.access.owes_ms(self._principal)) and not self._over.is_set():
+            rest_s = min(owes_ms / 1000, self._context.options.progress_s)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(rest_s):
+                    await self._over.wait()
+            await self._write(b":\n\n")
 
     async def _tell(self, notice: Notice | None) -> None:
         if isinstance(notice, Batch):
@@ -211,6 +223,7 @@ class _Streaming:
             size += len(piece[-1])
             if size >= _PIECE_BYTES or number == len(batch):
                 await self._write(b"".join(piece))
+                self._context.access.charge(self._principal, size, len(piece))
                 self._context.traffic.deliveries += len(piece)
                 piece, size = [], 0
         self._told = batch.cursor

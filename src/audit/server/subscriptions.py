@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from contextlib import closing
+from contextlib import closing, suppress
 from typing import Final
 
 from audit.codec.cursors import Position
@@ -17,6 +17,7 @@ from audit.log.tails import Tail
 from audit.model.errors import AuditError
 from audit.protocol.messages import EndReason
 from audit.protocol.server import ServerSession
+from audit.server.access import Principal
 from audit.server.context import ServerContext
 from audit.server.feeds import Feed
 from audit.server.link import Link
@@ -29,12 +30,21 @@ _log: Final = logging.getLogger("audit.server")
 class Subscription:
     """A subscription of one connection, until it ends; `run` is its task."""
 
-    def __init__(self, name: str, tail: Tail, session: ServerSession, link: Link, context: ServerContext) -> None:
+    def __init__(  # noqa: PLR0917 - what a subscription is made of
+        self,
+        name: str,
+        tail: Tail,
+        session: ServerSession,
+        link: Link,
+        context: ServerContext,
+        principal: Principal,
+    ) -> None:
         self._name = name
         self._tail = tail
         self._session = session
         self._link = link
         self._context = context
+        self._principal = principal
         self._told = ""
         self._told_at = 0.0
         self._changed = asyncio.Event()
@@ -72,12 +82,23 @@ class Subscription:
                 await self._changed.wait()
             elif self._link.paused:
                 await self._link.drained()
+            elif (owes_ms := self._owes_ms()) and not self._stopping:
+                await self._rest(owes_ms)
             elif self._joins():
                 while self._feed is not None:
                     self._changed.clear()
                     await self._changed.wait()
             elif not await self._read(credit):
                 return
+
+    def _owes_ms(self) -> int:
+        return self._context.access.owes_ms(self._principal)
+
+    async def _rest(self, ms: int) -> None:
+        """Send nothing for a while: its reader was sent more than they may read in that time."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(ms / 1000):
+                await self._changed.wait()
 
     async def _read(self, credit: int) -> bool:
         """Send the tail's next notice; return whether more may follow."""
@@ -105,7 +126,9 @@ class Subscription:
     def _send(self, batch: Batch) -> None:
         events = len(batch.slices)
         self._session.spend(self._name, events)
-        self._link.write_frame(self._context.shared.frame(self._name, batch, self._context.core.checkpoints.signed))
+        frame = self._context.shared.frame(self._name, batch, self._context.core.checkpoints.signed)
+        self._link.write_frame(frame)
+        self._context.access.charge(self._principal, len(frame), events)
         self._told = batch.cursor
         self._context.traffic.deliveries += events
 
@@ -131,7 +154,7 @@ class Subscription:
 
     def offer(self, batch: Batch) -> bool:
         """Send a batch of the feed, if there is the credit for it and the peer takes what it is sent."""
-        if self._link.paused or self._session.credit(self._name) < len(batch.slices):
+        if self._link.paused or self._owes_ms() or self._session.credit(self._name) < len(batch.slices):
             return False
         self._send(batch)
         return True

@@ -1,4 +1,4 @@
-"""How much somebody may ask for: calls of each verb and bytes a second, by their role, and connections at once."""
+"""How much somebody may ask for, by their role: calls, bytes and events a second, and connections at once."""
 
 from __future__ import annotations
 
@@ -17,7 +17,9 @@ from audit.server.access.rules import AccessRules
 __all__ = ["Budgets"]
 
 _REMEMBERED: Final = 10_000
-_BYTES: Final = "bytes"
+_READ: Final = ("bytes", "events")
+"""What is counted once it is known how much it was; it may leave a debt."""
+_READING: Final = frozenset({"read", "metrics"})
 
 
 class Budgets:
@@ -28,7 +30,9 @@ class Budgets:
         self._clock = clock
         self._buckets: LRUCache[tuple[str, str, str], Bucket | None] = LRUCache(_REMEMBERED)
         self._limited = {
-            name for name, role in rules.roles.items() if role.per_second or role.bytes_per_second is not None
+            name
+            for name, role in rules.roles.items()
+            if role.per_second or role.bytes_per_second is not None or role.events_per_second is not None
         }
         """Roles with rates; most have none, and their calls should not pay for it."""
         self._connections: Counter[str] = Counter()
@@ -39,37 +43,57 @@ class Budgets:
         Raises:
             Overloaded: too many of them, or too much was read before.
         """
-        if principal.role in self._limited:
-            self._take(principal, verb, 1)
-            if verb == "read":
-                self._take(principal, _BYTES, 0)
-
-    def charge(self, principal: Principal, read_bytes: int) -> None:
-        """Count what somebody has read."""
-        bucket = self._bucket(principal, _BYTES) if principal.role in self._limited else None
-        if bucket is not None:
-            bucket.spend(read_bytes, self._clock.monotonic_ms())
-
-    def _take(self, principal: Principal, what: str, amount: float) -> None:
-        bucket = self._bucket(principal, what)
-        if bucket is None:
+        if principal.role not in self._limited:
             return
-        wait_ms = bucket.take(amount, self._clock.monotonic_ms())
+        now_ms = self._clock.monotonic_ms()
+        who = f"{principal.kind} {principal.name}"
+        calls = self._bucket(principal, verb)
+        wait_ms = None if calls is None else calls.take(1, now_ms)
         if wait_ms is not None:
-            raise Overloaded(f"too many calls to {what} by {principal.kind} {principal.name}", retry_after_ms=wait_ms)
+            problem = f"too many calls: {who} may {verb} {self._rate(principal, verb):g} times a second"
+            raise Overloaded(problem, retry_after_ms=wait_ms)
+        if verb in _READING:
+            for what in _READ:
+                if wait_ms := self._owes_ms(principal, what, now_ms):
+                    problem = f"too much was read: {who} may read {self._rate(principal, what):g} {what} a second"
+                    raise Overloaded(problem, retry_after_ms=wait_ms)
+
+    def charge(self, principal: Principal, read_bytes: int, events: int) -> None:
+        """Count what somebody was sent, and the events that were read for it."""
+        if principal.role in self._limited:
+            for what, amount in zip(_READ, (read_bytes, events), strict=True):
+                bucket = self._bucket(principal, what)
+                if bucket is not None:
+                    bucket.spend(amount, self._clock.monotonic_ms())
+
+    def owes_ms(self, principal: Principal) -> int:
+        """Return for how many milliseconds somebody must not be sent more; 0: for none."""
+        if principal.role not in self._limited:
+            return 0
+        now_ms = self._clock.monotonic_ms()
+        return max(self._owes_ms(principal, what, now_ms) for what in _READ)
+
+    def _owes_ms(self, principal: Principal, what: str, now_ms: int) -> int:
+        bucket = self._bucket(principal, what)
+        return 0 if bucket is None else bucket.take(0, now_ms) or 0
 
     def _bucket(self, principal: Principal, what: str) -> Bucket | None:
         key = (principal.kind, principal.name, what)
         try:
             return self._buckets[key]
         except KeyError:
-            role = self._rules.roles.get(principal.role)
-            rate = None
-            if role is not None:
-                rate = role.bytes_per_second if what == _BYTES else role.per_second.get(what)
+            rate = self._rate(principal, what)
             bucket = None if rate is None else Bucket(rate, self._clock.monotonic_ms())
             self._buckets[key] = bucket
             return bucket
+
+    def _rate(self, principal: Principal, what: str) -> float | None:
+        role = self._rules.roles.get(principal.role)
+        if role is None:
+            return None
+        if what == "bytes":
+            return role.bytes_per_second
+        return role.events_per_second if what == "events" else role.per_second.get(what)
 
     def admit(self, principal: Principal) -> Callable[[], None]:
         """Count a connection that stays open; see `port.Access`."""

@@ -132,9 +132,13 @@ class GuardedAccess:
             stamped.append(msgspec.structs.replace(event, actor=actor, context=context))
         return stamped
 
-    def charge(self, principal: Principal, read_bytes: int) -> None:
-        """Count what somebody has read."""
-        self._budgets.charge(principal, read_bytes)
+    def charge(self, principal: Principal, read_bytes: int = 0, events: int = 0) -> None:
+        """Count what somebody was sent, and the events that were read for it."""
+        self._budgets.charge(principal, read_bytes, events)
+
+    def owes_ms(self, principal: Principal) -> int:
+        """Return how long somebody must wait for more."""
+        return self._budgets.owes_ms(principal)
 
     def admit(self, principal: Principal) -> Callable[[], None]:
         """Count a connection that stays open; see `port.Access`."""

@@ -130,8 +130,12 @@ class Access(Protocol):
         """
         ...
 
-    def charge(self, principal: Principal, read_bytes: int) -> None:
-        """Count what somebody has read."""
+    def charge(self, principal: Principal, read_bytes: int = 0, events: int = 0) -> None:
+        """Count what somebody was sent, and the events that were read for it."""
+        ...
+
+    def owes_ms(self, principal: Principal) -> int:
+        """Return for how many milliseconds somebody must not be sent more, having been sent too much; 0: for none."""
         ...
 
     def ticket(self, principal: Principal) -> str:
@@ -182,8 +186,12 @@ class OpenAccess:
         """Do nothing: it does not end."""
         return _nothing
 
-    def charge(self, principal: Principal, read_bytes: int) -> None:
+    def charge(self, principal: Principal, read_bytes: int = 0, events: int = 0) -> None:
         """Do nothing."""
+
+    def owes_ms(self, principal: Principal) -> int:  # noqa: ARG002 - the port's
+        """Return 0."""
+        return 0
 
     def ticket(self, principal: Principal) -> str:  # noqa: ARG002 - the port's
         """Return a secret that nobody will look at, so that a page need not know whether one is needed."""

@@ -60,12 +60,14 @@ class Role(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         pinned: Whether the actor and the address of what is appended are the server's to say.
         per_second: Calls of each verb a second, in the long run; a verb that is not named has no bound.
         bytes_per_second: Bytes that may be read a second, in the long run; None: no bound.
+        events_per_second: Events that may be read a second, to be sent or to make a metric of; None: no bound.
     """
 
     verbs: frozenset[str]
     pinned: bool = False
     per_second: dict[str, float] = {}
     bytes_per_second: float | None = None
+    events_per_second: float | None = None
 
 
 ROLES: Final[Mapping[str, Role]] = {

@@ -1,0 +1,161 @@
+"""How much somebody may ask for, over real sockets: calls, bytes and events a second, in answers and as they follow."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from audit import NewEvent
+from audit.client import connect
+from audit.server.access.port import Principal
+from audit.server.access.rules import ROLES, AccessRules, Role
+from audit.testing import FakeClock
+from tests.doors import Door, bearer, door
+from tests.web import fetch, stream
+
+
+async def test_what_is_asked_too_often_says_when_to_come_back(tmp_path: Path) -> None:
+    role = Role(verbs=frozenset({"read"}), per_second={"read": 1.0})
+    clock = FakeClock()
+    async with door(tmp_path, AccessRules(roles=dict(ROLES) | {"slow": role}), clock) as place:
+        headers = bearer(place.token("slow", "/"))
+        answers = [await fetch(place.base, "/v1/events", headers=headers) for _ in range(3)]
+        assert [answer.status for answer in answers] == [200, 200, 429]
+        assert answers[-1].json["code"] == "overloaded"
+        assert answers[-1].json["retry_after_ms"] == 1_000
+        assert answers[-1].headers["retry-after"] == "1"
+        clock.advance(1_000)
+        assert (await fetch(place.base, "/v1/events", headers=headers)).status == 200
+
+
+async def test_what_is_read_counts_by_its_bytes(tmp_path: Path) -> None:
+    role = Role(verbs=frozenset({"read"}), bytes_per_second=1_000.0)
+    clock = FakeClock()
+    async with door(tmp_path, AccessRules(roles=dict(ROLES) | {"small": role}), clock) as place:
+        await place.log.append(NewEvent(topics=[("a",)], data="x" * 10_000))
+        headers = bearer(place.token("small", "/"))
+        assert (await fetch(place.base, "/v1/events", headers=headers)).status == 200
+        refused = await fetch(place.base, "/v1/events", headers=headers)
+        assert refused.status == 429
+        clock.advance(refused.json["retry_after_ms"])
+        assert (await fetch(place.base, "/v1/events", headers=headers)).status == 200
+
+
+@pytest.mark.parametrize(
+    "path", ["/v1/events", "/v1/metrics?measure=sum&field=data", "/v1/metrics?measure=max&field=data"]
+)
+@pytest.mark.parametrize("form", ["application/json", "text/csv"])
+async def test_what_is_read_counts_by_its_events(tmp_path: Path, path: str, form: str) -> None:
+    role = Role(verbs=frozenset({"read", "metrics"}), events_per_second=50.0)
+    clock = FakeClock()
+    async with door(tmp_path, AccessRules(roles=dict(ROLES) | {"small": role}), clock) as place:
+        await place.log.append_many([NewEvent(topics=[("a",)], data=number) for number in range(90)])
+        headers = bearer(place.token("small", "a")) | {"accept": form}
+        topic = f"{'&' if '?' in path else '?'}topic=a"
+        assert (await fetch(place.base, path + topic, headers=headers)).status == 200
+        assert (await fetch(place.base, path + topic, headers=headers)).status == 200
+        # 100 were saved up, 180 were read.
+        for asked in (path + topic, "/v1/events?topic=a", "/v1/metrics?measure=count&topic=a"):
+            refused = await fetch(place.base, asked, headers=headers)
+            assert (refused.status, refused.json["retry_after_ms"]) == (429, 1_600)
+            assert "may read 50 events a second" in refused.json["detail"]
+        clock.advance(1_600)
+        assert (await fetch(place.base, path + topic, headers=headers)).status == 200
+
+
+async def test_what_is_read_counts_on_every_way(tmp_path: Path) -> None:
+    role = Role(verbs=frozenset({"read", "metrics"}), events_per_second=1.0)
+    clock = FakeClock()
+    async with door(tmp_path, AccessRules(roles=dict(ROLES) | {"small": role}), clock) as place:
+        receipts = await place.log.append_many([NewEvent(topics=[("a",)], data=number) for number in range(10)])
+        token = place.token("small", "a")
+        async with connect(place.url, token=token) as log:
+
+            async def costs(call: Any) -> int:
+                await call
+                owes_ms: int = place.access._budgets.owes_ms(Principal(token.split("_")[1], "token", "small"))
+                clock.advance(60_000)
+                # Two seconds' worth may be saved up.
+                return owes_ms // 1_000 + 2
+
+            assert await costs(log.list(("a",), limit=7)) == 7
+            assert await costs(log.metrics.get(measure="sum", field="data", topic=["a"])) == 10
+            for _ in range(3):
+                await log.get(receipts[0].id)
+            assert await costs(log.info()) == 3
+            assert await costs(fetch(place.base, f"/v1/events/{receipts[0].id}", headers=bearer(token))) == 2
+            assert await costs(fetch(place.base, "/v1/events?topic=a&limit=5", headers=bearer(token))) == 5
+
+
+def _large(number: int) -> NewEvent:
+    return NewEvent(topics=[("a",)], data={"number": number, "text": "x" * 60_000})
+
+
+async def test_who_follows_is_sent_no_more_than_they_may_read(tmp_path: Path) -> None:
+    role = Role(verbs=frozenset({"read"}), bytes_per_second=2_000_000.0)
+    clock = FakeClock()
+    async with door(tmp_path, AccessRules(roles=dict(ROLES) | {"small": role}), clock) as place:
+        for start in range(0, 120, 40):
+            await place.log.append_many([_large(number) for number in range(start, start + 40)])
+        context: Any = place.server._served and place.server._served._context
+        for following in (_follow, _stream):
+            before = context.traffic.deliveries
+            token = place.token("small", "a")
+            async with following(place, token) as numbers:
+                found = [await anext(numbers) for _ in range(66)]
+                await fetch(place.base, "/healthz")
+                # 4 MB were saved up, which the last batch may go beyond.
+                assert context.traffic.deliveries - before < 100
+                clock.advance(60_000)
+                found += [await anext(numbers) for _ in range(120 - len(found))]
+                assert found == list(range(120))
+
+
+@asynccontextmanager
+async def _follow(place: Door, token: str) -> AsyncIterator[AsyncIterator[int]]:
+    async def numbers(tail: Any) -> AsyncIterator[int]:
+        async for event in tail:
+            yield event.data["number"]
+
+    async with connect(place.url, token=token) as log, log.subscribe(("a",), limit=120) as tail:
+        yield numbers(tail)
+
+
+@asynccontextmanager
+async def _stream(place: Door, token: str) -> AsyncIterator[AsyncIterator[int]]:
+    async def numbers(opened: Any) -> AsyncIterator[int]:
+        while (message := await opened.message()) is not None:
+            if message.kind == "message":
+                yield message.json["data"]["number"]
+
+    async with stream(place.base, "/v1/events/stream?topic=a&limit=120", headers=bearer(token)) as opened:
+        yield numbers(opened)
+
+
+async def test_who_follows_live_waits_as_well(tmp_path: Path) -> None:
+    role = Role(verbs=frozenset({"read"}), events_per_second=2.0)
+    clock = FakeClock()
+    async with door(tmp_path, AccessRules(roles=dict(ROLES) | {"small": role}), clock) as place:
+        context: Any = place.server._served and place.server._served._context
+        async with (
+            connect(place.url, token=place.token("small", "a")) as slow,
+            connect(place.url, token=place.token("reader", "a")) as free,
+            slow.subscribe(("a",), seek="now") as paced,
+            free.subscribe(("a",), seek="now") as all_of_it,
+        ):
+            await paced.read(1)
+            await all_of_it.read(1)
+            for number in range(12):
+                await place.log.append(NewEvent(topics=[("a",)], data=number))
+                event = await anext(all_of_it)
+                assert event.data == number
+            found = [(await anext(paced)).data for _ in range(4)]
+            # What is over is what one batch may go beyond what was saved up, no more.
+            assert context.traffic.deliveries < 24
+            clock.advance(60_000)
+            async with asyncio.timeout(60):
+                found += [(await anext(paced)).data for _ in range(8)]
+            assert found == list(range(12))
