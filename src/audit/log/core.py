@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future as ThreadFuture
@@ -37,7 +38,7 @@ from audit.log.topics import TopicPage, list_topics
 from audit.log.wakeups import Wakeups
 from audit.metrics.plan import Plan, plan_of
 from audit.metrics.query import MetricQuery
-from audit.model.errors import StoreForked
+from audit.model.errors import StoreCorrupt, StoreForked, Unavailable
 from audit.model.event import Actor, Erased, NewEvent, Receipt
 from audit.model.ids import EventId, format_id
 from audit.model.region import EVERYTHING, Region
@@ -49,6 +50,8 @@ from audit.storage.port import Storage
 __all__ = ["LogCore", "StoreInfo"]
 
 
+_log: Final = logging.getLogger("audit")
+_READ_AHEAD_MS: Final = 500
 _UNSIGNED: Final = Signing()
 
 
@@ -148,6 +151,16 @@ class LogCore:
         self.sequencer.start()
         self._purger.start()
         self.registered.start()
+
+    def read_ahead(self) -> None:
+        """Read the newest events into memory, for half a second at most; blocks."""
+        now = self.clock.monotonic_ms
+        until = now() + _READ_AHEAD_MS
+        try:
+            self.handle.read(lambda storage: storage.read_ahead(lambda: now() >= until))
+        except (StoreCorrupt, Unavailable) as error:
+            # Whoever asks for that place is told so, and nobody else.
+            _log.warning("reading ahead ended early: %s", error)
 
     def record_rotation(self, statement: str) -> Receipt:
         """Append the event that tells of a key's rotation; blocks."""

@@ -111,6 +111,9 @@ class Serving:
             Unavailable: an address is in use, or a file of TLS can't be read.
         """
         config = await asyncio.to_thread(self._configuration)
+        # Before anyone can ask: beside it, the first answers would take longer than without it.
+        core = self._context.core
+        await core.threads.run(core.read_ahead)
         try:
             for address in self._addresses:
                 self._sockets.append(await bind(address))

@@ -32,6 +32,15 @@ class BlockCache:
         self._sizes: dict[bytes, int] = {}
         self._bytes = 0
 
+    def __contains__(self, segment: bytes) -> bool:
+        """Return whether any block of a segment is kept."""
+        return segment in self._segments
+
+    @property
+    def size_bytes(self) -> int:
+        """What all that is kept takes."""
+        return self._bytes
+
     def get(self, segment: bytes) -> Blocks | None:
         """Return the blocks of a segment that are kept, to be looked at only; None: there is none."""
         blocks = self._segments.get(segment)

@@ -22,6 +22,8 @@ __all__ = ["Directories", "Kept", "KeptStream", "NotKept"]
 _SHARE: Final = 8
 """Directories and stretches may each take this part of what blocks may."""
 _DIRECTORY_BYTES: Final = 600
+_AHEAD: Final = 128
+"""Segments that a search walks beyond its own end."""
 
 
 class NotKept(Exception):
@@ -61,6 +63,11 @@ class Directories:
         if directory.last_id < event_id and directory.first_index + directory.length != follows:
             raise NotKept
         return segment, directory
+
+    @property
+    def full(self) -> bool:
+        """Whether one more would push out all others."""
+        return len(self._segments) >= self._most
 
     def get(self, segment: bytes) -> Directory | None:
         """Return the directory of a segment, if it is kept."""
@@ -215,6 +222,20 @@ class KeptStream:
             if self._descending and stream.segment == bound:
                 stream.advance()
         self._stand()
+
+    def read_on(self, blocks: BlockCache) -> None:
+        """Walk on while the events themselves are kept: pages of them will take neither disk nor thread then."""
+        match = self._match
+        if self._stream is None or len(match.all_of) + bool(match.any_of) > 1:
+            # Of several demands nobody knows how far it is to the next segment in which they meet.
+            return
+        for _ in range(_AHEAD):
+            # Where it stands may not have been looked at: the page was full before.
+            if self.segment is None or self.segment not in blocks:
+                return
+            if not self._segments or self._segments[-1] != self.segment:
+                self.positions()
+            self.advance()
 
     def keep(self) -> None:
         """Keep what was walked on the disk."""

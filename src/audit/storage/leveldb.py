@@ -30,6 +30,7 @@ from audit.model.errors import (
     StoreForked,
 )
 from audit.model.topic import Topic
+from audit.storage.ahead import keep_newest
 from audit.storage.driver import Reading, reading
 from audit.storage.erasing import Rewritten, find_rewritten, purge_ranges
 from audit.storage.forks import abandon_after_fork
@@ -152,6 +153,13 @@ class LevelDBStorage:
         """See `Storage.search`."""
         with self._gate, reading, closing(self._reader()) as reader:
             return reader.search(search, expired)
+
+    def read_ahead(self, expired: Callable[[], bool]) -> None:
+        """See `Storage.read_ahead`."""
+        kept = self._kept
+        if kept.blocks.max_bytes:
+            with self._gate, reading, closing(self._reader(kept)) as reader:
+                keep_newest(reader, kept, self._meta.layout.block_events, expired)
 
     def search_nowait(self, search: Search) -> Found | None:
         """See `Storage.search_nowait`."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import struct
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any, Final
 
 from audit.codec.checksum import open_record
@@ -29,6 +30,7 @@ from audit.codec.segments import (
 from audit.model.errors import StoreCorrupt
 from audit.model.ids import format_id
 from audit.model.span import Span
+from audit.storage.driver import plyvel
 from audit.storage.gather import Gather
 from audit.storage.kept import Kept, KeptStream, NotKept
 from audit.storage.port import Found, Run, Search
@@ -89,7 +91,8 @@ class SealedReader:
             self._snapshot = self._database.snapshot()
         return self._snapshot
 
-    def _new_iterator(self, *, verify: bool = True) -> Any:
+    def new_iterator(self, *, verify: bool = True) -> Any:
+        """Return a raw iterator of the snapshot that all is read from; it is closed with this."""
         iterator = self._look().raw_iterator(verify_checksums=verify)
         self._iterators.append(iterator)
         return iterator
@@ -109,7 +112,7 @@ class SealedReader:
         first = low_key if edge is None else edge[0]
 
         def on_disk() -> Stream:
-            return open_stream(search.match, self._new_iterator, self._sealed, descending=descending)
+            return open_stream(search.match, self.new_iterator, self._sealed, descending=descending)
 
         stretches = self._kept.stretches
         if not stretches.max_bytes:
@@ -119,6 +122,9 @@ class SealedReader:
         stream = KeptStream(search.match, stretches, on_disk, self._last, descending=descending)
         stream.seek(first)
         found = self._walk(search, stream, first, edge, expired)
+        # What is wrong further on is no matter of this search: whoever asks for that place is told.
+        with suppress(StoreCorrupt, plyvel.Error):
+            stream.read_on(self._blocks)
         stream.keep()
         return found
 
@@ -192,7 +198,7 @@ class SealedReader:
         segment, directory = edge
         number = directory.block_holding(key)
         wanted = format_id(event_id).encode()
-        for event in self._kept_block(segment, number) or block_events(self._block(segment, number)):
+        for event in self._kept_block(segment, number) or block_events(self.block(segment, number)):
             if event_id_text(event) == wanted:
                 return event
         return None
@@ -202,7 +208,7 @@ class SealedReader:
         edge = self._edge(id_key(event_id + 1))
         if edge is None or int.from_bytes(edge[1].last_id, "big") <= event_id:
             # `_edge` has made sure that the next one is the one that follows.
-            iterator = self._new_iterator(verify=False)
+            iterator = self.new_iterator(verify=False)
             iterator.seek(SEGMENT if edge is None else SEGMENT + edge[0] + b"\0")
             key: bytes = iterator.key()
             if not key.startswith(SEGMENT):
@@ -245,7 +251,7 @@ class SealedReader:
                 end = first + size
                 events = kept[number] if kept is not None and number < len(kept) else ()
                 if not events:
-                    block = self._block(segment, number)
+                    block = self.block(segment, number)
             if events:
                 found.append(events[position - first])
             else:
@@ -283,7 +289,7 @@ class SealedReader:
         except NotKept:
             pass
         # Directories carry a checksum of their own; LevelDB's would be a second one.
-        iterator = self._new_iterator(verify=False)
+        iterator = self.new_iterator(verify=False)
         target = SEGMENT + event_id
         iterator.seek(target)
         if iterator.key() != target:
@@ -331,7 +337,7 @@ class SealedReader:
         if events := self._kept_block(segment, number):
             place = bisect_left(events, text, key=event_id_text)
         else:
-            near = first, self._block(segment, number)
+            near = first, self.block(segment, number)
             place = place_in_block(near[1], text)
         at = bisect_left(positions, first + place)
         return positions[:at] if descending else positions[at:], near
@@ -341,7 +347,7 @@ class SealedReader:
         kept = self._blocks.get(segment)
         return kept[number] if kept is not None and number < len(kept) else ()
 
-    def _block(self, segment: bytes, number: int) -> bytes:
+    def block(self, segment: bytes, number: int) -> bytes:
         """Return a block from the disk, decompressed, and have its events kept."""
         at = number // self._per_chunk
         if at != self._chunk_number or segment != self._chunk_segment:

@@ -175,6 +175,9 @@ class MemoryStorage:
         self._check_open()
         return next((event for known, event, _ in self._disk.sealed if known == event_id), None)
 
+    def read_ahead(self, expired: Callable[[], bool]) -> None:
+        """See `Storage.read_ahead`: all of it is in memory."""
+
     def search_nowait(self, search: Search) -> Found | None:
         """See `Storage.search_nowait`."""
         return self.search(search, lambda: False)

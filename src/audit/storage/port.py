@@ -300,6 +300,15 @@ class Storage(Protocol):
         """Return a sealed event's stored JSON, or None."""
         ...
 
+    def read_ahead(self, expired: Callable[[], bool]) -> None:
+        """Read the newest sealed events into memory, as far as they fit, until `expired` says so.
+
+        Raises:
+            StoreCorrupt: a record is damaged or missing.
+            Unavailable: the disk can't be read.
+        """
+        ...
+
     def search_nowait(self, search: Search) -> Found | None:
         """Return what `search` would, if all of it is in memory; None: it may take the disk. Never blocks."""
         ...

@@ -186,6 +186,10 @@ class FaultyStorage:
         """Return a sealed event's stored JSON, or None."""
         return self._storage.get(event_id)
 
+    def read_ahead(self, expired: Callable[[], bool]) -> None:
+        """See `Storage.read_ahead`."""
+        self._storage.read_ahead(expired)
+
     def search_nowait(self, search: Search) -> Found | None:
         """Return sealed events if they are in memory."""
         return self._storage.search_nowait(search)
