@@ -153,6 +153,56 @@ async def test_a_jwt_opens_a_connection_until_it_expires(tmp_path: Path, provide
             await client.list(("a", "b"))
 
 
+@pytest.mark.parametrize(
+    ("named", "good"),
+    [
+        ("acme", ["acme"]),
+        (["acme", "zoo"], ["acme", "zoo"]),
+        ("", [""]),
+        (["", "zoo"], ["", "zoo"]),
+        (None, []),
+        ([], []),
+        (["acme", 5, None], ["acme"]),
+        ({"acme": 1}, []),
+        ("ACME", []),
+        ("acme/", []),
+    ],
+)
+async def test_a_jwt_is_good_in_the_tenants_that_it_names(
+    tmp_path: Path, clock: FakeClock, named: Any, good: list[str]
+) -> None:
+    (tmp_path / "keys.json").write_text(json.dumps({"keys": [jwk(KEY, "one")]}))
+    keys = str(tmp_path / "keys.json")
+    provider = Provider(JwtSettings(issuer="https://id.example", audience="audit", jwks=keys, tenant_claim="t"), clock)
+    for tenant in ("", "acme", "zoo"):
+        verify = provider.verifier(tenant)
+        assert verify is not None
+        for check in (verify, provider.verify) if tenant == "" else (verify,):
+            if tenant in good:
+                assert (await check(token(clock, t=named))).subject == "ada"
+            else:
+                with pytest.raises(Unauthorized, match="not known here"):
+                    await check(token(clock, t=named))
+
+
+async def test_tenants_are_not_for_jwts_that_name_none(provider: Provider) -> None:
+    assert provider.verifier("acme") is None
+
+
+async def test_what_is_wrong_with_a_jwt_is_told_to_who_belongs_to_the_tenant(tmp_path: Path, clock: FakeClock) -> None:
+    (tmp_path / "keys.json").write_text(json.dumps({"keys": [jwk(KEY, "one")]}))
+    keys = str(tmp_path / "keys.json")
+    provider = Provider(JwtSettings(issuer="https://id.example", audience="audit", jwks=keys, tenant_claim="t"), clock)
+    verify = provider.verifier("acme")
+    assert verify is not None
+    with pytest.raises(Unauthorized, match="has expired"):
+        await verify(token(clock, t="acme", exp=1))
+    for strange in ("a.b.c", token(clock, t="zoo", exp=1), token(clock, OTHER, t="acme"), "x" * 9_000):
+        with pytest.raises(Unauthorized) as raised:
+            await verify(strange)
+        assert str(raised.value) == "the token is not known here"
+
+
 # -- certificates
 
 

@@ -55,6 +55,26 @@ def test_an_unsigned_log_prints_three_lines_and_info_says_so(audit: Program) -> 
     assert b'"key":null' in audit("info").stdout
 
 
+def test_what_commands_add_is_signed_when_they_end(audit: Program, tmp_path: Path) -> None:
+    key = load_verifier_key(str(tmp_path / "log.key.pub"))
+    kept = tmp_path / "checkpoint"
+    signed = ("--key", str(tmp_path / "log.key"), "--checkpoint-file", str(kept))
+    first = audit.stored()[0]["id"]
+    for size, command in (
+        (11, ("append", "--topic", "a")),
+        (12, ("append", "-")),
+        (13, ("ingest", "-", "--no-keys")),
+        (14, ("erase", first, "--reason", "asked to", "--yes")),
+    ):
+        audit(*command, *signed, stdin=b'{"topics":[["a"]]}\n')
+        assert open_checkpoint(kept.read_text(encoding="utf-8"), [key], ORIGIN).size == size
+        refused = audit("--url", "ws://127.0.0.1:1", *command, *signed, stdin=b'{"topics":[["a"]]}\n', code=2)
+        assert b"--key: is for whoever runs the server" in refused.stderr
+    kept.write_text("damaged", encoding="utf-8")
+    assert b"error" in audit("append", "--topic", "a", *signed, code=1).stderr
+    assert len(audit.stored()) == 14
+
+
 def test_both_are_to_be_had_of_a_server(audit: Program, tmp_path: Path) -> None:
     with Served(tmp_path / "data") as served:
         chosen = served.log.list(limit=1).events[0].id

@@ -6,7 +6,7 @@ import logging
 import pwd
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from audit.cli.settings import Given, Settings
 from audit.log.clock import Clock, SystemClock
@@ -16,8 +16,11 @@ from audit.server.access import Access, OpenAccess
 from audit.server.access.addresses import parse_network
 from audit.server.access.guard import GuardedAccess
 from audit.server.access.policies import Policies
-from audit.server.access.rules import ROLES, VERBS, AccessRules, Assigned, JwtVerifier, Role, role_of
+from audit.server.access.rules import ROLES, VERBS, AccessRules, Assigned, Role, role_of
 from audit.server.access.tokenfile import NAME
+
+if TYPE_CHECKING:
+    from audit.server.access.jwt import Provider
 
 __all__ = ["access_of", "roles_of", "tenant_access"]
 
@@ -50,8 +53,10 @@ def access_of(settings: Settings, named: Mapping[str, str], *, local: bool) -> A
     if not somebody:
         _log.warning("nobody is known to this server yet: audit token new makes a token")
     clock = SystemClock()
-    verifier, policies = _verifier(settings, named, clock), _policies(settings, named, rules.roles)
-    return GuardedAccess(tokens, rules, clock, verify_jwt=verifier, policies=policies)
+    provider, policies = _provider(settings, named, clock), _policies(settings, named, rules.roles)
+    return GuardedAccess(
+        tokens, rules, clock, verify_jwt=None if provider is None else provider.verify, policies=policies
+    )
 
 
 def tenant_access(settings: Settings, named: Mapping[str, str], *, required: bool) -> Callable[[Path], Access]:
@@ -62,18 +67,21 @@ def tenant_access(settings: Settings, named: Mapping[str, str], *, required: boo
     """
     # All of them are checked once, here, and not when the first one asks.
     _rules(settings, named)
+    clock = SystemClock()
+    provider = _provider(settings, named, clock)
 
     def access(path: Path) -> Access:
         if not required:
             return OpenAccess()
         rules = _rules(settings, named, path.name)
         policies = _policies(settings, named, rules.roles, path.name)
-        return GuardedAccess(path / NAME, rules, SystemClock(), policies=policies)
+        verify = None if provider is None else provider.verifier(path.name)
+        return GuardedAccess(path / NAME, rules, clock, verify_jwt=verify, policies=policies)
 
     return access
 
 
-def _verifier(settings: Settings, named: Mapping[str, str], clock: Clock) -> JwtVerifier | None:
+def _provider(settings: Settings, named: Mapping[str, str], clock: Clock) -> Provider | None:
     if settings.jwt is None:
         return None
     try:
@@ -82,7 +90,7 @@ def _verifier(settings: Settings, named: Mapping[str, str], clock: Clock) -> Jwt
         problem = f"needs more packages: pip install 'audit-store[jwt]' ({error})"
         raise InvalidParameter(named["jwt"], problem) from error
     try:
-        return Provider(settings.jwt, clock).verify
+        return Provider(settings.jwt, clock)
     except InvalidParameter as error:
         raise InvalidParameter(f"{named['jwt']}.jwks", error.problem) from error
 

@@ -11,7 +11,18 @@ from audit.cli.compose import compose
 from audit.cli.formats.events import default_format
 from audit.cli.formats.rows import print_record
 from audit.cli.ingest.mapping import BadLine, decode_new_event
-from audit.cli.options import AcceptClock, DataDir, Format, FormatOption, Url, as_options
+from audit.cli.options import (
+    AcceptClock,
+    CheckpointFile,
+    DataDir,
+    Format,
+    FormatOption,
+    Keys,
+    Origin,
+    Url,
+    as_options,
+    signing_of,
+)
 from audit.cli.store import open_log
 from audit.model.errors import InvalidParameter
 from audit.model.event import NewEvent, Receipt
@@ -51,9 +62,13 @@ def append(  # noqa: PLR0917 - each is an option
     idempotency_key: Annotated[
         str | None, typer.Option("--idempotency-key", metavar="KEY", help="Append no second event with this key.")
     ] = None,
+    key: Keys = None,
+    origin: Origin = None,
+    checkpoint_file: CheckpointFile = None,
     accept_clock: AcceptClock = False,
 ) -> None:
     """Append one event, and print its receipt: when that is printed, the event is on disk."""
+    signing = signing_of(key or (), origin, checkpoint_file)
     if source is None:
         event = compose(
             topics=topic,
@@ -66,7 +81,7 @@ def append(  # noqa: PLR0917 - each is an option
             occurred_at=occurred_at,
             idempotency_key=idempotency_key,
         )
-        with open_log(data, url, accept_clock=accept_clock) as log, as_options():
+        with open_log(data, url, accept_clock=accept_clock, signing=signing) as log, as_options():
             receipt = log.append(event)
     else:
         if source != _STDIN:
@@ -78,7 +93,7 @@ def append(  # noqa: PLR0917 - each is an option
                 "-", "the event comes whole from standard input; leave out the options that make one"
             )
         event = _read_event()
-        with open_log(data, url, accept_clock=accept_clock) as log:
+        with open_log(data, url, accept_clock=accept_clock, signing=signing) as log:
             receipt = log.append(event)
     _print(receipt, chosen)
 

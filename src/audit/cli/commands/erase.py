@@ -11,7 +11,7 @@ import typer
 from audit.cli.compose import named
 from audit.cli.formats.events import default_format
 from audit.cli.formats.rows import print_record, print_rows
-from audit.cli.options import DataDir, Format, FormatOption, Url
+from audit.cli.options import CheckpointFile, DataDir, Format, FormatOption, Keys, Origin, Url, signing_of
 from audit.cli.store import AnyLog, open_log
 from audit.cli.terminal import person_at
 from audit.codec.events import event_id_text
@@ -39,6 +39,9 @@ def erase(  # noqa: PLR0917 - each is an option
     ] = None,
     by: Annotated[str | None, typer.Option("--by", metavar="TYPE:ID[:NAME]", help="Who erases; it is kept.")] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    key: Keys = None,
+    origin: Origin = None,
+    checkpoint_file: CheckpointFile = None,
 ) -> None:
     """Destroy the payloads of events; ids, topics and hashes stay, and an event says who did it and why."""
     if bool(ids) == (actor_id is not None):
@@ -46,7 +49,7 @@ def erase(  # noqa: PLR0917 - each is an option
     if reason is None:
         raise InvalidParameter("--reason", "is missing: it is kept in place of what is erased")
     who = None if by is None else named(by, Actor, "--by")
-    with open_log(data, url) as log:
+    with open_log(data, url, signing=signing_of(key or (), origin, checkpoint_file)) as log:
         found = ids or _events_of(log, actor_id or "")
         _confirm(len(found), yes=yes)
         done = []

@@ -14,7 +14,7 @@ from audit.cli.ingest import cloudtrail, mapping
 from audit.cli.ingest.calls import Ingest, Tally
 from audit.cli.ingest.lines import Line, read_lines
 from audit.cli.ingest.source import Source, open_source
-from audit.cli.options import AcceptClock, DataDir, Format, Url, topics_of
+from audit.cli.options import AcceptClock, CheckpointFile, DataDir, Format, Keys, Origin, Url, signing_of, topics_of
 from audit.cli.store import open_log
 from audit.cli.terminal import complain, progress, write
 from audit.model.errors import InvalidParameter
@@ -51,12 +51,16 @@ def ingest(  # noqa: PLR0917 - each is an option
     keys: Annotated[
         bool, typer.Option("--keys/--no-keys", help="Recognise lines of this file that were ingested before.")
     ] = True,
+    key: Keys = None,
+    origin: Origin = None,
+    checkpoint_file: CheckpointFile = None,
     accept_clock: AcceptClock = False,
 ) -> None:
     """Append the events of a file. Bad lines are reported and skipped; what is there already is not appended again."""
     if preset is not None and topic:
         raise InvalidParameter("--topic", f"give either --topic or --preset {preset}, which has its own topics")
-    with open_source(path) as source, open_log(data, url, accept_clock=accept_clock) as log:
+    signing = signing_of(key or (), origin, checkpoint_file)
+    with open_source(path) as source, open_log(data, url, accept_clock=accept_clock, signing=signing) as log:
 
         def report(number: int, problem: str) -> None:
             complain(f"error: {source.name}: line {number}: {problem}")

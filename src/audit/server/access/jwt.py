@@ -19,7 +19,7 @@ from audit.log.clock import Clock
 from audit.model.errors import InvalidParameter, Unauthorized, Unavailable
 from audit.model.topic import Topic, parse_topic
 from audit.server.access.provider import JwtSettings
-from audit.server.access.rules import Assigned, Vouched
+from audit.server.access.rules import Assigned, JwtVerifier, Vouched
 
 __all__ = ["Provider"]
 
@@ -52,19 +52,38 @@ class Provider:
         self._asked_ms: int | None = None
         self._asking = threading.Lock()
 
+    def verifier(self, tenant: str) -> JwtVerifier | None:
+        """Return what checks tokens for a tenant's log; None: none is good there. The keys are the same for all."""
+        if self._settings.tenant_claim is None:
+            return None
+
+        async def verify(text: str) -> Vouched:
+            try:
+                claims = await self._claims(text)
+            except Unauthorized as error:
+                # Whether there is this tenant is not for everybody who makes up a token to find out.
+                raise Unauthorized("the token is not known here") from error
+            return self._vouched(claims, tenant)
+
+        return verify
+
     async def verify(self, text: str) -> Vouched:
-        """Return whom a JWT is about.
+        """Return whom a JWT for the log without a name is about.
 
         Raises:
             Unauthorized: it is not good.
             Unavailable: the provider's keys can't be had.
         """
+        return self._vouched(await self._claims(text), "")
+
+    async def _claims(self, text: str) -> Mapping[str, Any]:
+        """Return what a JWT says that the provider has signed for us."""
         if len(text) > _MAX_TOKEN:
             raise Unauthorized("the token is too long")
         try:
             key_id = get_unverified_header(text).get("kid")
             key = await self._key(key_id)
-            claims = decode(
+            return decode(
                 text,
                 key,
                 algorithms=_ALGORITHMS,
@@ -76,10 +95,13 @@ class Provider:
             )
         except PyJWTError as error:
             raise Unauthorized(f"the token is not good: {error}") from error
-        return self._vouched(claims)
 
-    def _vouched(self, claims: Mapping[str, Any]) -> Vouched:
+    def _vouched(self, claims: Mapping[str, Any], tenant: str) -> Vouched:
         settings = self._settings
+        if settings.tenant_claim is not None:
+            named = claims.get(settings.tenant_claim)
+            if tenant not in (named if isinstance(named, list) else [named]):
+                raise Unauthorized("the token is not known here")
         now_s = self._clock.wall_ms() / 1000
         subject, role, topics = claims["sub"], claims.get(settings.role_claim), claims.get(settings.topics_claim)
         expires_s, begins_s = claims["exp"], claims.get("nbf", 0)
