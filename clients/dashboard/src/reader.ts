@@ -19,8 +19,8 @@ import { EventWindow } from "./window.js";
 const PAGE_EVENTS = 100;
 /** Events in memory: what is furthest from where the reader is goes first. */
 const MOST_EVENTS = 3_000;
-/** What came is shown together, so often. */
-const SHOW_MS = 40;
+/** What came is shown at once, but at most so often: each time all rows in sight may be others. */
+const SHOW_MS = 100;
 /** A tail that is paused and has missed more than this goes on at the newest event. */
 const CATCH_UP_EVENTS = 5_000;
 
@@ -43,6 +43,7 @@ export class Reader {
   #reading: Tail | undefined;
   #pending: Event[] = [];
   #timer: ReturnType<typeof setTimeout> | undefined;
+  #shownAt = 0;
 
   constructor(
     private readonly log: RemoteLog,
@@ -140,7 +141,7 @@ export class Reader {
         // What came to a reader that waited when it was paused is shown once it goes on.
         if (this.#isPaused) break;
         this.mode = batch.caughtUp ? "live" : "behind";
-        this.#timer ??= setTimeout(() => this.#flush(), SHOW_MS);
+        this.#timer ??= setTimeout(() => this.#flush(), Math.max(0, this.#shownAt + SHOW_MS - performance.now()));
       }
     } catch (error) {
       if (this.#control.signal.aborted) return;
@@ -171,6 +172,7 @@ export class Reader {
   #flush(): void {
     clearTimeout(this.#timer);
     this.#timer = undefined;
+    this.#shownAt = performance.now();
     const events = this.#pending;
     this.#pending = [];
     if (events.length > 0) {

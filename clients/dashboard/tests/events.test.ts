@@ -182,7 +182,8 @@ test("the live tail goes over a restart of the server without a gap or a duplica
   const writer = (async () => {
     while (writing) {
       await log.append(Array.from({ length: 5 }, () => ({ topics: [["live"]], action: "tick" })));
-      await sleep(5);
+      // The page may take ten seconds to come back: what is written meanwhile must leave the first bar in its memory.
+      await sleep(50);
     }
   })();
   try {
@@ -214,6 +215,34 @@ test("the live tail goes over a restart of the server without a gap or a duplica
   );
   await page.locator(".row.bar", { hasText: "Nothing is missing" }).first().waitFor();
   await page.screenshot({ path: new URL("resumed.png", SHOTS).pathname });
+});
+
+test("what comes fast is shown together, ten times a second at most", async () => {
+  await go();
+  await expect.poll(() => state().textContent()).toBe("Live, caught up");
+  const seconds = 2;
+  const shown = box().evaluate(
+    (one, ms) =>
+      new Promise<number>((resolve) => {
+        let times = 0;
+        const observer = new MutationObserver(() => {
+          times += 1;
+        });
+        observer.observe(one, { subtree: true, childList: true, characterData: true, attributes: true });
+        setTimeout(() => resolve(times), ms);
+      }),
+    seconds * 1_000,
+  );
+  const ends = Date.now() + seconds * 1_000;
+  let last = -1;
+  while (Date.now() < ends) {
+    last = (await log.append(Array.from({ length: 10 }, () => ({ topics: [["fast"]] })))).at(-1)?.index ?? -1;
+    await sleep(5);
+  }
+  const times = await shown;
+  expect(times).toBeGreaterThan(0);
+  expect(times).toBeLessThan(15 * seconds);
+  await expect.poll(async () => (await rows())[0]).toBe(last);
 });
 
 test("what is paused stays as it is, and goes on where it was", async () => {
