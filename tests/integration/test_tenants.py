@@ -2,18 +2,20 @@
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from audit import Audit, NewEvent
+from audit import Audit, Filter, NewEvent
 from audit.app.tenants import create_tenant, list_tenants, tenant_opener, tenant_path
 from audit.client import connect
 from audit.log.clock import SystemClock
 from audit.log.scrub import Scrub
+from audit.metrics.builtin import EVENTS
+from audit.metrics.query import Metric
 from audit.model.errors import CursorInvalid, NotFound, StoreExists, StoreMissing, Unauthorized
 from audit.server.access import OpenAccess
 from audit.server.access.guard import GuardedAccess
@@ -43,12 +45,14 @@ def token(store: Path, role: str = "admin") -> str:
 
 
 @asynccontextmanager
-async def served(data: Path, *, guarded: bool = True, **options: Any) -> AsyncIterator[Serving]:
+async def served(
+    data: Path, *, guarded: bool = True, metrics: Sequence[Metric] = (), **options: Any
+) -> AsyncIterator[Serving]:
     def access(path: Path) -> Any:
         return GuardedAccess(path / NAME, AccessRules(), SystemClock()) if guarded else OpenAccess()
 
     async with Audit.open(data) as log:
-        tenants = tenant_opener(data, access, Scrub())
+        tenants = tenant_opener(data, access, Scrub(), metrics)
         serving = log.serve(
             "127.0.0.1:0", options=ServeOptions(**options), access=access(data) if guarded else None, tenants=tenants
         )
@@ -199,16 +203,40 @@ async def test_stopping_ends_tenants_in_order(data: Path) -> None:
         assert closed.info().size == 1
 
 
+async def test_a_servers_metrics_hold_in_each_tenant_of_its_own_events(data: Path) -> None:
+    for name in ("acme", "zoo"):
+        create_tenant(data, name)
+    metric = Metric(name="total", measure="sum", field="data")
+    async with served(data, guarded=False, metrics=[EVENTS, metric]) as server:
+        for name, values in (("acme", [1, 2]), ("zoo", [40])):
+            async with connect(url(server, name)) as log:
+                await log.append_many([NewEvent(topics=[("a",)], data=value) for value in values])
+                assert (await log.metrics.get(metric="total")).total == sum(values)
+                names = {one.metric.name for one in await log.metrics.list()}
+                assert names >= {"audit.events", "total"}
+    # It is in the store: whoever opens it next finds it.
+    with Audit.open_sync(tenant_path(data, "zoo")) as log:
+        assert log.metrics.get(metric="total").total == 40
+
+
 async def test_a_hundred_tenants_fit_into_500_mb(data: Path) -> None:
     names = [f"t{number}" for number in range(100)]
     for name in names:
         create_tenant(data, name)
     before = _anonymous_mib()
-    async with served(data, guarded=False) as server:
+    metrics = [
+        EVENTS,
+        Metric(name="texts", measure="distinct", field="data", group_by="topics.0.0"),
+        *[Metric(name=f"m{n}", measure="quantiles", field="targets.0", pane="1s") for n in range(4)],
+        *[Metric(name=f"n{n}", measure="count", filter=Filter(outcome="denied")) for n in range(4)],
+    ]
+    async with served(data, guarded=False, metrics=metrics) as server:
         logs = [await connect(url(server, name)) for name in names]
         events = [NewEvent(topics=[("a", "b")], data="x" * 200) for _ in range(500)]
         await asyncio.gather(*[log.append_many(events) for log in logs])
         await asyncio.gather(*[log.list(("a",), limit=500) for log in logs])
+        totals = await asyncio.gather(*[log.metrics.get(metric="texts") for log in logs])
+        assert [one.total for one in totals] == [1] * 100
         assert server._tenants is not None
         assert len(server._tenants) == 100
         assert _anonymous_mib() - before < 500

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from audit.app.audit import Audit
 from audit.log.core import StoreInfo
 from audit.log.scrub import Scrub
+from audit.metrics.query import Metric
 from audit.model.errors import NotFound, StoreMissing
 from audit.storage.options import StoreOptions
 
@@ -65,13 +66,16 @@ def list_tenants(data: Path) -> list[str]:
     return sorted(one.name for one in folder.iterdir() if (one / _LOG).is_dir()) if folder.is_dir() else []
 
 
-def tenant_opener(data: Path, access: Callable[[Path], Access], scrub: Scrub) -> TenantOpener:
+def tenant_opener(
+    data: Path, access: Callable[[Path], Access], scrub: Scrub, metrics: Sequence[Metric] = ()
+) -> TenantOpener:
     """Return what opens the tenants below a store's directory.
 
     Args:
         data: The directory.
         access: Returns who may do what, by the tenant's directory; blocks, shortly.
         scrub: What is taken out of their events.
+        metrics: Registered in each of them, when it is opened.
     """
     from audit.server.tenants import Opened  # noqa: PLC0415 - the server is an extra
 
@@ -81,6 +85,12 @@ def tenant_opener(data: Path, access: Callable[[Path], Access], scrub: Scrub) ->
             raise NotFound(f"there is no tenant {name}")
         rules = await asyncio.to_thread(access, path)
         log = await Audit.open(path, options=TENANT_OPTIONS, scrub=scrub)
+        try:
+            for metric in metrics:
+                log.metrics.register(metric)
+        except BaseException:
+            await log.close()
+            raise
         return Opened(log._core, log, rules)  # noqa: SLF001 - the server's part of it
 
     return opened

@@ -225,9 +225,10 @@ async def _serve(  # noqa: PLR0917 - what the settings come to
         scrub=scrub,
     )
     async with opening as log:
-        for metric in (EVENTS, *settings.metrics):
+        metrics = (EVENTS, *settings.metrics)
+        for metric in metrics:
             log.metrics.register(metric)
-        tenants = tenant_opener(Path(settings.data or ""), by_tenant, scrub)
+        tenants = tenant_opener(Path(settings.data or ""), by_tenant, scrub, metrics)
         async with log.serve(settings.listen, options=options, access=access, tenants=tenants) as server:
             write("".join([address + "\n" for address in server.addresses]).encode())
             flush()
