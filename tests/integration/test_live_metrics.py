@@ -14,7 +14,7 @@ import pytest
 from audit import CursorInvalid, End, InvalidParameter, NewEvent, StoreClosed, TooLarge
 from audit.log import measuring
 from audit.metrics.changes import folded
-from audit.metrics.query import Metric, MetricUpdate
+from audit.metrics.query import Metric, MetricResult, MetricUpdate
 from audit.storage.memory import Disk, MemoryStorage
 from audit.testing.clock import START_MS, FakeClock
 from audit.testing.faults import Faults
@@ -137,6 +137,28 @@ def test_a_cursor_goes_with_its_query_and_its_log() -> None:
             log.metrics.subscribe(measure="count", every=-1)
     with memory_log(clock=clock, seed=4) as log, pytest.raises(CursorInvalid, match="points at index 0"):
         log.metrics.subscribe(measure="count", window="1h", cursor=cursor).snapshot()
+
+
+@pytest.mark.parametrize("members", [{"measure": "rate"}, {"measure": "active", "open": "act", "close": "b"}])
+def test_of_many_windows_only_those_that_may_have_changed_are_made_again(members: dict[str, Any]) -> None:
+    clock = FakeClock()
+    with memory_log(clock=clock) as log:
+        for number in range(300):
+            log.append(event(number))
+            clock.advance(12_000)
+        live = log.metrics.subscribe(**members, last="1h", window="1s", every=0)
+        first = live.snapshot()
+        assert len(first.windows) == 3_600
+        log.append(event())
+        update = live.changes(timeout_s=0)
+        assert isinstance(update, MetricUpdate)
+        after = live._follower.state.answer().result
+        assert alike(after, log.metrics.get(**members, last="1h", window="1s"))
+        assert len({id(one) for one in after.windows} - {id(one) for one in first.windows}) <= 3
+
+
+def alike(one: MetricResult, other: MetricResult) -> bool:
+    return one.windows == other.windows and one.total == other.total
 
 
 def test_updates_carry_the_windows_that_changed_and_no_other() -> None:

@@ -50,7 +50,6 @@ class Folding:
         self.waiting: list[tuple[int, Future[None]]] = []
         self._anew = position is None
         self._position = self._kept = position or Position(-1, 0)
-        self._changed: set[int] = set()
 
     @property
     def size(self) -> int:
@@ -93,7 +92,7 @@ class Folding:
         except BaseException:
             # Some of them may be in: what is not kept is folded in again.
             panes.by_start.clear()
-            self._changed.clear()
+            panes.touched.clear()
             self._position = self._kept
             raise
         self._position = end
@@ -106,7 +105,6 @@ class Folding:
             if known is None:
                 known = {} if self._anew else self._stored(start, handle)
             by_start[start] = known
-            self._changed.add(start)
 
     def _stored(self, start: int, handle: Handle) -> dict[GroupKey, Pane]:
         name = self.metric.name
@@ -120,8 +118,7 @@ class Folding:
         last_id = "" if position.index < 0 else format(position.last_id, "x")
         body = encode_kept(Kept(metric=self.metric, size=self.size, last_id=last_id))
         by_start = self._panes.by_start
-        # A pane without events was looked at, and nothing came of it.
-        panes = {start: encode_pane(groups) for start in sorted(self._changed) if (groups := by_start[start])}
+        panes = {start: encode_pane(by_start[start]) for start in sorted(self._panes.touched)}
         self.kept_bytes = sum(map(len, panes.values()))
         return MetricWrite(self.metric.name, body, panes, self._anew)
 
@@ -132,7 +129,7 @@ class Folding:
         for start in list(by_start)[:-1]:
             if many > _GROUPS:
                 many -= len(by_start.pop(start))
-        self._changed = set()
+        self._panes.touched.clear()
         self._kept = self._position
         self._anew = False
         self.told = True

@@ -15,6 +15,7 @@ from audit.log.measuring import Measuring, Seen, match_of_plan
 from audit.log.reader import Reader
 from audit.log.tail import End, EndReason
 from audit.log.wakeups import Sleeper, Wakeups
+from audit.metrics.answer import Told
 from audit.metrics.changes import change_between, change_since, due_ms
 from audit.metrics.pace import check_every
 from audit.metrics.panes import Panes
@@ -57,6 +58,7 @@ class LiveState:
         self._measuring = measuring
         self._lock = threading.Lock()
         self._panes: Panes | None = None
+        self._told = Told()
         self._known: Known | None = None
 
     def answer_nowait(self) -> Known | None:
@@ -92,7 +94,7 @@ class LiveState:
             # Not kept while it is fed: what fails midway is begun anew, not gone on with.
             self._panes = None
             if known is None or panes is None:
-                panes = Panes(self.plan)
+                panes, self._told = Panes(self.plan, lasting=True), Told()
                 seen = self._measuring.load(self.plan, panes)
             elif seen.snapshot.size != known.seen.snapshot.size:
                 span = Span(known.seen.snapshot.last_id + 1, MAX_VALUE + 1)
@@ -114,7 +116,7 @@ class LiveState:
 
     def _answer(self, panes: Panes, seen: Seen) -> Known:
         plan = self.plan
-        result = self._measuring.told(plan, panes, seen)
+        result = self._measuring.told(plan, panes, seen, self._told)
         self._known = Known(result, seen, due_ms(plan, panes, seen.moment))
         return self._known
 

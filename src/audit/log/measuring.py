@@ -16,7 +16,7 @@ from audit.log.handle import Handle
 from audit.log.reader import Reach, Reader
 from audit.log.recent import Snapshot
 from audit.log.sequencer import Sequencer
-from audit.metrics.answer import answer_of, instant_of
+from audit.metrics.answer import Told, answer_of, instant_of
 from audit.metrics.durations import DAY_MS
 from audit.metrics.frames import Moment, frame_of, moment_at
 from audit.metrics.keeping import decode_kept, decode_pane
@@ -101,9 +101,9 @@ class Measuring:
             if spend is not None:
                 spend(panes.folded)
 
-    def told(self, plan: Plan, panes: Panes, seen: Seen) -> MetricResult:
-        """Return the answer that panes with all events of a moment add up to."""
-        answer = answer_of(plan, panes, seen.moment, self.first_ms)
+    def told(self, plan: Plan, panes: Panes, seen: Seen, told: Told | None = None) -> MetricResult:
+        """Return the answer that panes with all events of a moment add up to; `told` as of `answer_of`."""
+        answer = answer_of(plan, panes, seen.moment, self.first_ms, told)
         as_of = AsOf(cursor=self.cursor(plan, seen.moment), time=instant_of(seen.moment.end_ms))
         return MetricResult(windows=answer.windows, total=answer.total, as_of=as_of)
 

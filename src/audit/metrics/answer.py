@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from itertools import accumulate
@@ -18,12 +18,13 @@ from audit.metrics.query import MetricValue, Window
 from audit.metrics.timeline import Course, Levels, Transitions
 from audit.model.errors import TooLarge
 
-__all__ = ["MAX_ROWS", "Answer", "answer_of", "instant_of"]
+__all__ = ["MAX_ROWS", "Answer", "Told", "answer_of", "instant_of"]
 
 MAX_ROWS: Final = 100_000
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _NEVER: Final = 1 << 62
 _NOTHING: Final[dict[GroupKey, Pane]] = {}
+_UNTOLD: Final[tuple[Slot, list[Window]]] = Slot(-1, -1, -1), []
 
 
 class Answer(NamedTuple):
@@ -34,13 +35,30 @@ class Answer(NamedTuple):
     low_ms: int
 
 
+class Told:
+    """The windows of one answer. In the next one, from the same panes, those that nothing has changed are told again.
+
+    Attributes:
+        slots: Those of its frame.
+        windows: Each slot's, by the first pane in it.
+        end_ms: The moment's end.
+    """
+
+    __slots__ = ("end_ms", "slots", "windows")
+
+    def __init__(self) -> None:
+        self.slots: Sequence[Slot] = ()
+        self.windows: dict[int, tuple[Slot, list[Window]]] = {}
+        self.end_ms = 0
+
+
 @lru_cache(1 << 14)
 def instant_of(ms: int) -> datetime:
     """Return a time given in Unix milliseconds."""
     return _EPOCH + timedelta(milliseconds=ms)
 
 
-def answer_of(plan: Plan, panes: Panes, moment: Moment, first_ms: int | None) -> Answer:
+def answer_of(plan: Plan, panes: Panes, moment: Moment, first_ms: int | None, told: Told | None = None) -> Answer:
     """Return the answer.
 
     Args:
@@ -48,18 +66,21 @@ def answer_of(plan: Plan, panes: Panes, moment: Moment, first_ms: int | None) ->
         panes: All events of the query up to the moment, folded in; those that have left the horizon are forgotten.
         moment: What is known.
         first_ms: Time of the log's first event.
+        told: The last answer from these panes, which this one takes the place of.
 
     Raises:
         TooLarge: there are too many windows, or windows of groups.
     """
-    frame = frame_of(plan, moment, panes.first_ms if plan.occurred else first_ms)
+    first_ms = panes.first_ms if plan.occurred else first_ms
+    frame = frame_of(plan, moment, first_ms, () if told is None else told.slots)
     if plan.last_ms is not None:
         panes.prune(frame.low)
     if plan.group_by is not None and len(frame.slots) * len(panes.groups) > MAX_ROWS:
         rows = f"{len(frame.slots)} windows of {len(panes.groups)} groups"
         raise TooLarge("group_by", f"makes {rows}, at most {MAX_ROWS} together: choose longer windows")
     made = (_Carrying if plan.carries else _Adding)(plan, panes, moment, frame)
-    return Answer(made.all_windows(), made.total(), frame.low)
+    windows = made.all_windows() if told is None or plan.window_ms is None else made.windows_since(told, panes.touched)
+    return Answer(windows, made.total(), frame.low)
 
 
 class _Making:
@@ -86,6 +107,43 @@ class _Making:
         if self.plan.last_ms is not None or (self.size and self.plan.low_ms is None):
             return [key for key in self.panes if key >= self.frame.low]
         return [key for key in self.panes if key != BEFORE]
+
+    def windows(self, slot: Slot) -> list[Window]:
+        """Return a slot's windows: one, or one for each group."""
+        raise NotImplementedError
+
+    def all_windows(self) -> list[Window]:
+        """Return the windows, in their order."""
+        return [window for slot in self.frame.slots for window in self.windows(slot)]
+
+    def windows_since(self, told: Told, touched: set[int]) -> list[Window]:
+        """Return the windows, in their order; made are those that may have changed since others were told."""
+        plan, slots = self.plan, self.frame.slots
+        # Of measures that carry it along, what is new in a pane is in all windows after it.
+        first = min(touched, default=_NEVER) if plan.carries else _NEVER
+        dirty = frozenset() if plan.carries else self._slots_with(touched)
+        timed = plan.carries or plan.measure == "rate"
+        same = slots is told.slots
+        made = told.windows if same else {slot.pane: told.windows.get(slot.pane, _UNTOLD) for slot in slots}
+        for slot in reversed(slots):
+            end, (before, windows) = slot.end, made[slot.pane]
+            if before == slot and end <= first and slot.pane not in dirty:
+                if same and windows and windows[0].final and not dirty:
+                    # So are all before it.
+                    break
+                final = end + plan.lateness_ms <= self.moment.closed_ms
+                if (end <= told.end_ms or not timed) and (not windows or windows[0].final == final):
+                    continue
+            made[slot.pane] = slot, self.windows(slot)
+            dirty -= {slot.pane}
+        told.windows, told.slots, told.end_ms = made, slots, self.moment.end_ms
+        touched.clear()
+        return [window for _, windows in made.values() for window in windows]
+
+    def _slots_with(self, touched: Iterable[int]) -> frozenset[int]:
+        """Return the first panes of the slots that have some panes in them."""
+        length, hop = self.plan.window_ms or 0, self.plan.hop_ms
+        return frozenset([start for key in touched for start in range(key - key % hop, key - length, -hop)])
 
     def window(
         self,
@@ -115,10 +173,9 @@ class _Adding(_Making):
     """Measures of what lies in a window."""
 
     def all_windows(self) -> list[Window]:
-        """Return the windows, in their order."""
         plan, panes = self.plan, self.panes
         if plan.measure != "count" or plan.group_by is not None or plan.occurred or self.size != plan.window_ms:
-            return [window for slot in self.frame.slots for window in self.windows(slot)]
+            return super().all_windows()
         # The most windows are asked for of this: a pane each, and nothing to compute.
         closed = self.moment.closed_ms
         counts = {key: found[None].count for key, found in panes.items()}
@@ -134,11 +191,12 @@ class _Adding(_Making):
             pane = self.panes.get(slot.pane, _NOTHING).get(None)
             return [self._window(slot, None, [] if pane is None else [pane])]
         found: dict[GroupKey, list[Pane]] = {}
-        if self.sliding is not None:
+        if self.sliding is not None and not self.size:
             found = {group: [pane] for group, pane in self.sliding.items()}
-        for key in self.inside(slot) if self.sliding is None else ():
-            for group, pane in self.panes.get(key, {}).items():
-                found.setdefault(group, []).append(pane)
+        else:
+            for key in self.inside(slot):
+                for group, pane in self.panes.get(key, {}).items():
+                    found.setdefault(group, []).append(pane)
         if plan.group_by is None:
             return [self._window(slot, None, found.get(None, []))]
         return [self._window(slot, group, found[group]) for group in sorted(found, key=rank_of)]
@@ -194,10 +252,6 @@ def _not_yet(start: int, end: int, moment: Moment) -> bool:
 
 class _Carrying(_Making):
     """Measures in which what happened before a window counts."""
-
-    def all_windows(self) -> list[Window]:
-        """Return the windows, in their order."""
-        return [window for slot in self.frame.slots for window in self.windows(slot)]
 
     def __init__(self, plan: Plan, panes: Panes, moment: Moment, frame: Frame) -> None:
         super().__init__(plan, panes, moment, frame)

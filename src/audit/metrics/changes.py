@@ -27,10 +27,13 @@ def change_between(plan: Plan, before: MetricResult, after: MetricResult) -> Met
         if told == [_contents(window) for window in before.windows] and after.total == before.total:
             return None
         return _whole(after)
-    known = {key_of(window): window for window in before.windows}
-    changed = [window for window in after.windows if known.get(key_of(window)) != window]
-    first, there = _first(after), {key_of(window) for window in after.windows}
-    if any(window.start >= first for key, window in known.items() if key not in there):
+    # What is one and the same in both is not looked at: most windows are.
+    earlier, later = set(map(id, before.windows)), set(map(id, after.windows))
+    known = {key_of(window): window for window in before.windows if id(window) not in later}
+    others = {key_of(window): window for window in after.windows if id(window) not in earlier}
+    changed = [window for key, window in others.items() if known.get(key) != window]
+    first = _first(after)
+    if any(window.start >= first for key, window in known.items() if key not in others):
         # A group whose only event was erased: that it is gone can't be told one by one.
         return _whole(after)
     since = _first(after) if _first(before) < _first(after) else None
@@ -111,7 +114,7 @@ def _contents(window: Window) -> tuple[object, ...]:
 
 def _first(result: MetricResult) -> datetime:
     """Return the start of the first window; of none, the time."""
-    return min((window.start for window in result.windows), default=result.as_of.time)
+    return result.windows[0].start if result.windows else result.as_of.time
 
 
 def folded(before: MetricResult, update: MetricUpdate) -> MetricResult:

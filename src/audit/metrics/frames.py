@@ -65,13 +65,14 @@ class Frame(NamedTuple):
     bounded: bool
 
 
-def frame_of(plan: Plan, moment: Moment, first_ms: int | None) -> Frame:
+def frame_of(plan: Plan, moment: Moment, first_ms: int | None, known: Sequence[Slot] = ()) -> Frame:
     """Return the windows.
 
     Args:
         plan: What is asked.
         moment: What is known.
         first_ms: Time of the first event: where a span without a lower bound begins.
+        known: Slots of the plan at another moment: they are taken where these would be the same.
 
     Raises:
         TooLarge: there are over 10,000.
@@ -95,8 +96,10 @@ def frame_of(plan: Plan, moment: Moment, first_ms: int | None) -> Frame:
         raise TooLarge("window", f"makes {many} windows, at most {MAX_WINDOWS}: choose a longer one, or a shorter span")
     low = first if plan.low_ms is None else at
     high = plan.high_ms
+    starts = range(first, stop, hop)
+    if starts and len(known) == len(starts) and known[0].pane == starts[0]:
+        return Frame(known, low, stop, bounded=True)
     slots = [
-        Slot(max(start, low), start + length if high is None else min(start + length, high), start)
-        for start in range(first, stop, hop)
+        Slot(max(start, low), start + length if high is None else min(start + length, high), start) for start in starts
     ]
     return Frame(slots, low, stop, bounded=True)

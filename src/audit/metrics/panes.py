@@ -116,14 +116,23 @@ class Pane:
 class Panes:
     """All panes of one plan."""
 
-    def __init__(self, plan: Plan, *, any_groups: bool = False) -> None:
-        """Begin with none; `any_groups`: they are kept for whoever asks later, who is told if there are too many."""
+    def __init__(self, plan: Plan, *, any_groups: bool = False, lasting: bool = False) -> None:
+        """Begin with none.
+
+        Args:
+            plan: What they are of.
+            any_groups: They are kept for whoever asks later, who is told if there are too many.
+            lasting: They are for answer after answer.
+        """
         self._plan = plan
         self._any_groups = any_groups
         self.by_start: dict[int, dict[GroupKey, Pane]] = {}
         subtractable = plan.measure in _SUBTRACTABLE and not plan.carries
-        self.sliding: dict[GroupKey, Pane] | None = {} if plan.slides and subtractable else None
-        """Of a window that slides, all panes together: what leaves it is taken back, not everything added up again."""
+        slides = plan.slides or (lasting and plan.window_ms is not None)
+        self.sliding: dict[GroupKey, Pane] | None = {} if slides and subtractable else None
+        """All panes together, for a window that slides: what leaves is taken back, not everything added up again."""
+        self.touched: set[int] = set()
+        """The panes that have changed since this was emptied."""
         self._groups: set[GroupKey] = set()
         self.folded = 0
         """Events that were taken in by `fold`, each of them read for it."""
@@ -223,6 +232,7 @@ class Panes:
                 summed[key] = summed.get(key, 0) + count
         for key, count in summed.items():
             groups = self.by_start.setdefault(key, {})
+            self.touched.add(key)
             groups[None] = Pane(None, count + (groups[None].count if groups else 0))
             if self.sliding is not None:
                 self._slide(None, count, None)
@@ -243,6 +253,9 @@ class Panes:
             if self._plan.carries:
                 for group, pane in gone.items():
                     self._pane(BEFORE, group).merge(pane)
+        if self._plan.carries:
+            # What is carried along is what it was.
+            self.touched.discard(BEFORE)
 
     def keys_of(self, times: Iterable[int]) -> list[int]:
         """Return the keys of the panes that some times lie in, each once."""
@@ -350,6 +363,7 @@ class Panes:
 
     def _pane(self, key: int, group: GroupKey) -> Pane:
         groups = self.by_start.setdefault(key, {})
+        self.touched.add(key)
         pane = groups.get(group)
         if pane is None:
             pane = groups[group] = Pane(new_state(self._plan))
