@@ -2,13 +2,16 @@
 
 import { connect, type News, type RemoteLog } from "@audit/client";
 import { css, html, LitElement, nothing, type TemplateResult } from "lit";
+import { boardOf } from "./board.js";
 import "./events-view.js";
 import type { EventsView } from "./events-view.js";
 import { countText } from "./format.js";
+import { linkTo } from "./links.js";
 import "./metrics-view.js";
-import { FIRST_CHART, formatShown, parseShown, type Shown } from "./query.js";
+import { EVERYTHING, FIRST_CHART, formatShown, parseShown, type Shown } from "./query.js";
 import "./sign-in.js";
 import { mustSignIn, signOut } from "./sign-in.js";
+import "./status-view.js";
 import { shared } from "./theme.js";
 
 const RETRY_MS = 2_000;
@@ -50,12 +53,21 @@ export class App extends LitElement {
       this.#size = store.size;
       this.#auth = auth;
       this.problem = "";
+      if (this.shown.bare) this.shown = await this.#first(this.#log);
     } catch (error) {
       this.signIn = await mustSignIn().catch(() => false);
       this.problem = this.signIn ? "" : error instanceof Error ? error.message : String(error);
       if (!this.signIn) setTimeout(() => void this.#connect(), RETRY_MS);
     }
     this.requestUpdate();
+  }
+
+  /** Where nothing is chosen: the status, if there are components whose status it could be, else the events. */
+  async #first(log: RemoteLog): Promise<Shown> {
+    const board = boardOf();
+    const found = await log.topics({ topic: [...board.topic], limit: 1 }).catch(() => undefined);
+    if (!this.shown.bare) return this.shown;
+    return found === undefined || found.topics.length === 0 ? EVERYTHING : { ...EVERYTHING, status: board };
   }
 
   async #leave(): Promise<void> {
@@ -87,44 +99,53 @@ export class App extends LitElement {
   }
 
   override render(): TemplateResult {
+    const alert = this.problem ? html`<p role="alert">${this.problem}</p>` : nothing;
+    if (this.shown.status?.embed) return this.#embedded(alert);
     return html`<header>
         <h1>Audit log</h1>
-        <nav aria-label="Views">
-          ${this.#link("Events", { ...this.shown, chart: undefined }, this.shown.chart === undefined)}
-          ${this.#link("Metrics", { ...this.shown, event: undefined, base: undefined, chart: this.shown.chart ?? FIRST_CHART }, this.shown.chart !== undefined)}
-        </nav>
+        <nav aria-label="Views">${this.#views()}</nav>
         <span class="quiet">${this.#server}</span>
         ${this.#auth === "required" && this.#log ? html`<button class="plain" @click=${this.#leave}>Sign out</button>` : nothing}
         ${this.#size === undefined ? nothing : html`<span class="quiet">${countText(this.#size)} events when opened</span>`}
       </header>
-      ${this.problem ? html`<p role="alert">${this.problem}</p>` : nothing}
+      ${alert}
       ${this.signIn ? html`<audit-sign-in @signed-in=${this.#connect}></audit-sign-in>` : this.#view()}`;
   }
 
-  /** A link that a new tab can have, and that this one follows without loading anything. */
+  /** In a page of somebody else's, nobody signs in: what they type there could be meant for somebody else. */
+  #embedded(alert: TemplateResult | typeof nothing): TemplateResult {
+    if (!this.signIn) return html`${alert}${this.#view()}`;
+    const link = linkTo({ ...EVERYTHING, status: { ...(this.shown.status ?? boardOf()), embed: false } }, undefined);
+    return html`<main><h1 class="hidden">Status</h1>
+      <p class="plain">This status is for those whom the server knows: <a href=${link.href} target=${link.target} rel=${link.rel}>sign in there</a>.</p></main>`;
+  }
+
+  #views(): TemplateResult {
+    const { shown } = this;
+    const { chart, status, bare } = shown;
+    const of: Shown = { ...shown, status: undefined, bare: undefined };
+    return html`
+      ${this.#link("Status", { ...EVERYTHING, status: status ?? boardOf() }, status !== undefined)}
+      ${this.#link("Events", { ...of, chart: undefined }, !chart && !status && !bare)}
+      ${this.#link("Metrics", { ...of, event: undefined, base: undefined, chart: chart ?? FIRST_CHART }, chart !== undefined)}`;
+  }
+
   #link(name: string, shown: Shown, here: boolean): TemplateResult {
-    const follow = (event: MouseEvent) => {
-      if (event.ctrlKey || event.metaKey || event.shiftKey || event.button !== 0) return;
-      event.preventDefault();
-      this.#show(shown);
-    };
-    return html`<a href=${`./${formatShown(shown)}`} aria-current=${here ? "page" : nothing} @click=${follow}>${name}</a>`;
+    const link = linkTo(shown, (one) => this.#show(one));
+    return html`<a href=${link.href} aria-current=${here ? "page" : nothing} @click=${link.click}>${name}</a>`;
   }
 
   #view(): TemplateResult {
-    if (this.shown.chart !== undefined) {
-      return html`<audit-metrics-view
-        .log=${this.#log}
-        .shown=${this.shown}
-        @change-shown=${(event: CustomEvent<Shown>) => this.#show(event.detail)}
-      ></audit-metrics-view>`;
+    const show = (event: CustomEvent<Shown>) => this.#show(event.detail);
+    // It is not known yet which one.
+    if (this.shown.bare) return html`<main><p class="plain quiet" role="status">Loading…</p></main>`;
+    if (this.shown.status !== undefined) {
+      return html`<audit-status-view .log=${this.#log} .board=${this.shown.status} ?connected=${this.connected} @change-shown=${show}></audit-status-view>`;
     }
-    return html`<audit-events-view
-        .log=${this.#log}
-        .shown=${this.shown}
-        ?connected=${this.connected}
-        @change-shown=${(event: CustomEvent<Shown>) => this.#show(event.detail)}
-      ></audit-events-view>`;
+    if (this.shown.chart !== undefined) {
+      return html`<audit-metrics-view .log=${this.#log} .shown=${this.shown} @change-shown=${show}></audit-metrics-view>`;
+    }
+    return html`<audit-events-view .log=${this.#log} .shown=${this.shown} ?connected=${this.connected} @change-shown=${show}></audit-events-view>`;
   }
 
   static override styles = [
@@ -155,6 +176,9 @@ export class App extends LitElement {
         padding: 8px 14px;
         background: var(--bad-bg);
       }
+      p.plain {
+        background: none;
+      }
       nav {
         display: flex;
         gap: 4px;
@@ -169,6 +193,7 @@ export class App extends LitElement {
         background: var(--chosen);
         font-weight: 600;
       }
+      audit-status-view,
       audit-metrics-view,
       audit-events-view {
         flex: 1;

@@ -1,6 +1,7 @@
 /** What is shown, as the page's address has it: whoever is sent the address sees the same. Pure. */
 
 import type { ListQuery } from "@audit/client";
+import { type Board, formatBoard, parseBoard } from "./board.js";
 
 export const FACETS = ["actor", "action", "outcome", "target", "request_id"] as const;
 export type Facet = (typeof FACETS)[number];
@@ -30,13 +31,21 @@ export interface Shown {
   readonly base?: string | undefined;
   /** In place of the events themselves. */
   readonly chart?: Chart | undefined;
+  /** The status of some components, in place of events. */
+  readonly status?: Board | undefined;
+  /** Nothing is chosen, not even a view. */
+  readonly bare?: true | undefined;
 }
 
 export const EVERYTHING: Shown = { topic: [], filter: {} };
+const ALL_EVENTS = "?view=events";
 
 /** Return what an address' query string (`?topic=node/connection&actor=u-7`) stands for; what it can't be is left out. */
 export function parseShown(search: string): Shown {
   const params = new URLSearchParams(search);
+  const view = params.get("view");
+  // What has its own parameters: it goes alone.
+  if (view === "status" || params.get("embed") === "1") return { ...EVERYTHING, status: parseBoard(params) };
   const filter: { [facet in Facet]?: string } = {};
   for (const facet of FACETS) {
     const value = params.get(facet);
@@ -50,15 +59,16 @@ export function parseShown(search: string): Shown {
     const value = params.get(name)?.toUpperCase();
     return value !== undefined && /^[0-7][0-9A-HJKMNP-TV-Z]{25}$/.test(value) ? value : undefined;
   };
-  return {
+  const shown: Shown = {
     topic: (params.get("topic") ?? "").split("/").filter((segment) => segment !== ""),
     filter,
     from: time("from"),
     to: time("to"),
     event: id("event"),
     base: id("base"),
-    chart: params.get("view") === "metrics" ? parseChart(params) : undefined,
+    chart: view === "metrics" ? parseChart(params) : undefined,
   };
+  return view === null && formatShown(shown) === ALL_EVENTS ? { ...shown, bare: true } : shown;
 }
 
 function parseChart(params: URLSearchParams): Chart {
@@ -75,9 +85,14 @@ function parseChart(params: URLSearchParams): Chart {
   };
 }
 
-/** Return the query string of an address, or "" for everything. */
+/** Return the query string of an address; without any, it is not said which view. */
 export function formatShown(shown: Shown): string {
   const params = new URLSearchParams();
+  if (shown.bare) return "";
+  if (shown.status !== undefined) {
+    formatBoard(shown.status, params);
+    return textOf(params);
+  }
   if (shown.topic.length > 0) params.set("topic", shown.topic.join("/"));
   for (const facet of FACETS) {
     const value = shown.filter[facet];
@@ -94,14 +109,18 @@ export function formatShown(shown: Shown): string {
       if (value !== undefined) params.set(name, value);
     }
   }
-  // Slashes and colons may stand in a query string as they are, and people read it.
-  const text = params.toString().replaceAll("%2F", "/").replaceAll("%3A", ":");
-  return text === "" ? "" : `?${text}`;
+  return params.size === 0 ? ALL_EVENTS : textOf(params);
+}
+
+/** Slashes and colons may stand in a query string as they are, and people read it. */
+function textOf(params: URLSearchParams): string {
+  return `?${params.toString().replaceAll("%2F", "/").replaceAll("%3A", ":")}`;
 }
 
 /** Whether two of them ask for the same events, whatever detail is open. */
 export function sameEvents(one: Shown, other: Shown): boolean {
-  const bare = (shown: Shown) => formatShown({ ...shown, event: undefined, base: undefined, chart: undefined });
+  const bare = (shown: Shown) =>
+    formatShown({ ...shown, event: undefined, base: undefined, chart: undefined, bare: undefined });
   return bare(one) === bare(other);
 }
 

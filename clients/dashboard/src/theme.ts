@@ -79,3 +79,35 @@ export const shared = css`
     color: var(--warn);
   }
 `;
+
+/** What a day looks like, by how much of it a component was up: told apart by more than colour. */
+export const levels = css`
+  :host {
+    --planned: repeating-linear-gradient(135deg, var(--number) 0 3px, var(--bg) 3px 5px);
+  }
+  .none {
+    border: 1px solid var(--line);
+  }
+  .up {
+    --level: linear-gradient(var(--good), var(--good));
+  }
+  .brief {
+    --level: linear-gradient(to bottom, var(--bad) 20%, var(--good) 20%);
+  }
+  .some {
+    --level: linear-gradient(to bottom, var(--bad) 50%, var(--good) 50%);
+  }
+  .down {
+    --level: linear-gradient(to bottom, var(--bad) 80%, transparent 80%);
+  }
+  .planned {
+    --level: var(--planned);
+  }
+  .up,
+  .brief,
+  .some,
+  .down,
+  .planned {
+    background: var(--level);
+  }
+`;

@@ -41,6 +41,11 @@ const SAYING = ["$ref", "type", "anyOf", "enum", "const", "properties"];
 function linked(value) {
   if (Array.isArray(value)) return value.map(linked);
   if (value === null || typeof value !== "object") return value;
+  // Of so many members and no more, which the compiler knows by an older name.
+  if (value.prefixItems !== undefined && value.items === false) {
+    const { prefixItems, items: _, ...rest } = value;
+    return { ...rest, items: linked(prefixItems), additionalItems: false };
+  }
   return Object.fromEntries(
     Object.entries(value).map(([key, one]) => [
       key,

@@ -504,7 +504,7 @@ export interface MetricEntry {
   up?: string | null;
   down?: string | null;
   by?: string | null;
-  planned?: never[] | null;
+  planned?: [string, string] | null;
   group_by?: string | null;
   time?: ("occurred" | "recorded") | null;
   lateness?: string | null;
@@ -577,7 +577,7 @@ export interface MetricQuery {
   /**
    * The actions that begin and end planned maintenance, which counts neither as up nor as down.
    */
-  planned?: never[] | null;
+  planned?: [string, string] | null;
   /**
    * Lower bound: a time, or an id for its time. Absent: the log's first event.
    */
@@ -881,7 +881,7 @@ export interface WatchParams {
   up?: string | null;
   down?: string | null;
   by?: string | null;
-  planned?: never[] | null;
+  planned?: [string, string] | null;
   seek?: string | number | null;
   seek_end?: string | number | null;
   last?: string | null;

@@ -23,9 +23,15 @@ def build_app(context: ServerContext, *, local: bool) -> Starlette:
         context: What its parts share.
         local: Whether only this machine can reach it, and nobody has to say who they are.
     """
+    origins = context.options.allow_origins
     app = Starlette(
-        routes=[WebSocketRoute(PATH, Rpc(context)), *http.routes(context), *operator.routes(context), *pages.routes()],
-        middleware=[Middleware(KnownHosts, allow_origins=context.options.allow_origins)] if local else [],
+        routes=[
+            WebSocketRoute(PATH, Rpc(context)),
+            *http.routes(context),
+            *operator.routes(context),
+            *pages.routes(framers=origins),
+        ],
+        middleware=[Middleware(KnownHosts, allow_origins=origins)] if local else [],
         exception_handlers=EXCEPTION_HANDLERS,
     )
     app.router.redirect_slashes = False

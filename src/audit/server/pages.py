@@ -1,5 +1,7 @@
 """The pages at `/`: files that `make dashboard` has built, held in memory, under a policy that runs nothing else.
 
+The status with `embed=1` may be in a frame of pages that may connect; nothing else may be in any.
+
 A server without them says how they are built. Nothing here is looked up by a path of the peer's on a disk.
 """
 
@@ -7,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import mimetypes
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from http import HTTPStatus
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -31,13 +33,14 @@ _MISSING: Final = (
 )
 _POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
-    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors {framers}; "
     "require-trusted-types-for 'script'; trusted-types lit-html"
 )
+_NOBODY: Final = "'none'"
 _HEADERS: Final = {
     # Browsers heed it over TLS alone: from then on they come no other way.
     "strict-transport-security": "max-age=31536000",
-    "content-security-policy": _POLICY,
+    "content-security-policy": _POLICY.format(framers=_NOBODY),
     "cross-origin-opener-policy": "same-origin",
     "cross-origin-resource-policy": "same-origin",
     "permissions-policy": "camera=(), geolocation=(), microphone=()",
@@ -61,14 +64,22 @@ class _File(NamedTuple):
     headers: dict[str, str]
 
 
-def routes(directory: Path = DIRECTORY) -> list[BaseRoute]:
-    """Return a route for each page and file, read now; without any, one that says how to build them."""
+def routes(directory: Path = DIRECTORY, framers: Sequence[str] = ()) -> list[BaseRoute]:
+    """Return a route for each page and file, read now; without any, one that says how to build them.
+
+    Args:
+        directory: Where they were built.
+        framers: Origins of pages that may have the status in a frame, beside the server's own.
+    """
     if not (directory / _START).is_file():
         return [Route("/", _explain)]
     paths = [path for path in sorted(directory.rglob("*")) if path.is_file()]
     files = {path.relative_to(directory).as_posix(): path for path in paths}
     found: list[BaseRoute] = [Route(f"/{name}", _answers(_read(name, path))) for name, path in files.items()]
-    return [Route("/", _answers(_read(_START, files[_START]))), *found]
+    start = _read(_START, files[_START])
+    policy = _POLICY.format(framers=" ".join(["'self'", *framers]))
+    framed = start._replace(headers={**start.headers, "content-security-policy": policy})
+    return [Route("/", _answers(start, framed)), *found]
 
 
 async def _explain(_request: Request) -> Response:
@@ -84,8 +95,12 @@ def _read(name: str, path: Path) -> _File:
     return _File(body, kind, {**headers, "cache-control": kept, "etag": tag})
 
 
-def _answers(file: _File) -> Callable[[Request], Awaitable[Response]]:
+def _answers(plain: _File, framed: _File | None = None) -> Callable[[Request], Awaitable[Response]]:
     async def answer(request: Request) -> Response:
+        # What this address shows has nothing to click on that does anything: all else is in no frame.
+        # Given twice, it might be read as one by us and as the other by the page.
+        embed = request.query_params.getlist("embed") == ["1"]
+        file = framed if framed is not None and embed else plain
         if file.headers["etag"] in request.headers.get("if-none-match", ""):
             return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=file.headers)
         return Response(file.body, headers=file.headers, media_type=file.media_type)

@@ -10,14 +10,16 @@ from starlette.types import Message
 from audit.server.pages import routes
 
 
-async def ask(app: Starlette, path: str, **headers: str) -> tuple[int, dict[str, str], bytes]:
+async def ask(
+    app: Starlette, path: str, query: str = "topic=node", **headers: str
+) -> tuple[int, dict[str, str], bytes]:
     sent: list[Message] = []
     scope: dict[str, Any] = {
         "type": "http",
         "method": "GET",
         "path": path,
         "root_path": "",
-        "query_string": b"topic=node",
+        "query_string": query.encode(),
         "headers": [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()],
     }
 
@@ -41,7 +43,7 @@ def built(tmp_path: Path) -> Starlette:
     (pages / "assets" / "index-1a2b.js").write_text("1", encoding="utf-8")
     (pages / "client.js").write_text("export {}", encoding="utf-8")
     (tmp_path / "secret").write_text("secret", encoding="utf-8")
-    return Starlette(routes=routes(pages))
+    return Starlette(routes=routes(pages, ["https://status.example"]))
 
 
 @pytest.mark.parametrize(
@@ -62,6 +64,29 @@ async def test_what_was_built_is_served_with_its_type_policy_and_how_long_to_kee
     assert "script-src 'self'" in policy
     assert not [part for part in policy if "unsafe" in part or "*" in part]
     assert headers["x-content-type-options"] == "nosniff"
+
+
+def framers(headers: dict[str, str]) -> str:
+    parts = headers["content-security-policy"].split("; ")
+    return next(part for part in parts if part.startswith("frame-ancestors "))
+
+
+async def test_the_status_alone_may_be_framed_and_by_allowed_origins_alone(built: Starlette) -> None:
+    _, headers, body = await ask(built, "/", "view=status&embed=1")
+    assert framers(headers) == "frame-ancestors 'self' https://status.example"
+    again = await ask(built, "/", "embed=1", if_none_match=headers["etag"])
+    assert (again[0], framers(again[1])) == (304, framers(headers))
+    for path, query in [
+        ("/", ""),
+        ("/", "view=events"),
+        ("/", "embed=0"),
+        ("/", "embed=0&embed=1"),
+        ("/index.html", "embed=1"),
+    ]:
+        _, others, found = await ask(built, path, query)
+        assert (framers(others), found) == ("frame-ancestors 'none'", body)
+        # All but that is the same.
+        assert {**others, "content-security-policy": ""} == {**headers, "content-security-policy": ""}
 
 
 async def test_the_client_may_be_imported_by_pages_of_any_origin(built: Starlette) -> None:

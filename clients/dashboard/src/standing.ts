@@ -1,0 +1,176 @@
+/**
+ * Keeps up with all that the status view shows: its metrics, and the events that say what happened.
+ *
+ * Owns the subscriptions. Invariant: what is told is what was so at `freshMs`, at least.
+ */
+
+import { type Event, Forbidden, type MetricState, type RemoteLog } from "@audit/client";
+import { areTopics, type Board, DAYS, PARTS, type Part, queriesOf } from "./board.js";
+import { type Change, changeOf, KINDS, type Kind } from "./incidents.js";
+
+const DAY_MS = 86_400_000;
+/** Events of one kind in memory: what is older is not among the incidents. */
+const MOST_CHANGES = 500;
+/** Topics that may be asked for at once. */
+const MOST_TOPICS = 64;
+const NAMES = 1_000;
+const TICK_MS = 1_000;
+/** A server that has said nothing for so long is asked. */
+const ASK_MS = 10_000;
+
+/** Why something is not there: whoever asks may not see it (undefined), or what went wrong. */
+export interface Refusal {
+  readonly problem: string | undefined;
+}
+
+export class Standing {
+  readonly told = new Map<Part, MetricState>();
+  readonly refused = new Map<Part | "events", Refusal>();
+  /** Components that have any events. */
+  names: readonly string[] = [];
+  /** What is followed: the board's topic, or what may be seen below it. */
+  topics: readonly (readonly string[])[] = [];
+  /** When the server was heard of last. */
+  freshMs: number | undefined;
+  /** Whether there has been no connection since. */
+  lost = false;
+  readonly #changes = new Map<Kind, Change[]>();
+  readonly #control = new AbortController();
+  #ticking: ReturnType<typeof setInterval> | undefined;
+  #asking = false;
+
+  constructor(
+    private readonly log: RemoteLog,
+    readonly board: Board,
+    private readonly onChange: () => void,
+  ) {}
+
+  get changes(): Change[] {
+    return KINDS.flatMap((kind) => this.#changes.get(kind) ?? []);
+  }
+
+  async start(): Promise<void> {
+    this.#ticking = setInterval(() => this.#tick(), TICK_MS);
+    try {
+      this.topics = await this.#seen();
+    } catch (error) {
+      this.#refuse("events", error);
+      return;
+    }
+    if (this.#signal.aborted) return;
+    const queries = queriesOf(this.board, this.topics);
+    for (const part of PARTS) void this.#follow(part, queries[part]);
+    for (const kind of KINDS) void this.#read(kind);
+  }
+
+  stop(): void {
+    clearInterval(this.#ticking);
+    this.#control.abort();
+  }
+
+  /** Be told that the connection was lost, or is there again: then it is fresh once something was heard. */
+  connected(is: boolean): void {
+    if (is) void this.#ask();
+    else this.lost = true;
+    this.onChange();
+  }
+
+  get #signal(): AbortSignal {
+    return this.#control.signal;
+  }
+
+  /** Return the topics to ask for: all of the board's, or, of who may not, those below it that they may see. */
+  async #seen(): Promise<readonly (readonly string[])[]> {
+    const { topic } = this.board;
+    const options = { signal: this.#signal };
+    const { topics } = await this.log.topics({ topic: [...topic], limit: NAMES }, options);
+    this.#name(topics);
+    if (topics.length === 0) return [topic];
+    try {
+      await this.log.metrics.get({ measure: "count", topic: [...topic], last: "1m" }, options);
+      return [topic];
+    } catch (error) {
+      if (!(error instanceof Forbidden)) throw error;
+      return topics.slice(0, MOST_TOPICS).map((one) => one.topic);
+    }
+  }
+
+  #name(topics: readonly { topic: readonly string[] }[]): void {
+    if (areTopics(this.board)) this.names = topics.map((one) => one.topic.at(-1) ?? "");
+  }
+
+  async #follow(part: Part, query: Parameters<RemoteLog["metrics"]["subscribe"]>[0]): Promise<void> {
+    try {
+      for await (const state of this.log.metrics.subscribe({ ...query, every: 1_000 }, { signal: this.#signal })) {
+        this.told.set(part, state);
+        this.#heard();
+      }
+    } catch (error) {
+      this.#refuse(part, error);
+    }
+  }
+
+  /** Read the newest changes of a kind, then follow what comes. */
+  async #read(kind: Kind): Promise<void> {
+    const options = { signal: this.#signal };
+    const since = new Date(Date.now() - DAYS * DAY_MS).toISOString();
+    const query = { topics: this.topics.map((topic) => [...topic]), filter: { action: this.board[kind] } };
+    try {
+      let newest: string | undefined;
+      let count = 0;
+      for await (const page of this.log.list({ ...query, seek: since, order: "desc", limit: MOST_CHANGES }, options)) {
+        newest ??= page.events[0]?.id;
+        count += page.events.length;
+        this.#take(kind, page.events);
+        if (count >= MOST_CHANGES) break;
+      }
+      const rest = newest === undefined ? { seek: since } : { seek: newest, inclusive: "right" as const };
+      for await (const { events } of this.log.subscribe({ ...query, ...rest }, options)) this.#take(kind, events);
+    } catch (error) {
+      this.#refuse("events", error);
+    }
+  }
+
+  #take(kind: Kind, events: readonly Event[]): void {
+    const came = events.flatMap((event) => changeOf(event, kind, this.board) ?? []);
+    const all = [...(this.#changes.get(kind) ?? []), ...came];
+    all.sort((one, other) => one.index - other.index);
+    this.#changes.set(kind, all.slice(-MOST_CHANGES));
+    this.#heard();
+  }
+
+  #refuse(what: Part | "events", error: unknown): void {
+    if (this.#signal.aborted) return;
+    const problem = error instanceof Forbidden ? undefined : error instanceof Error ? error.message : String(error);
+    this.refused.set(what, { problem });
+    this.onChange();
+  }
+
+  #heard(): void {
+    this.freshMs = Date.now();
+    this.lost = false;
+    this.onChange();
+  }
+
+  #tick(): void {
+    if (!this.lost && this.freshMs !== undefined && Date.now() - this.freshMs > ASK_MS) void this.#ask();
+    this.onChange();
+  }
+
+  /** Have the server say something; also, which components there are by now. */
+  async #ask(): Promise<void> {
+    if (this.#asking) return;
+    this.#asking = true;
+    try {
+      this.#name(
+        (await this.log.topics({ topic: [...this.board.topic], limit: NAMES }, { signal: this.#signal })).topics,
+      );
+      this.#heard();
+    } catch (error) {
+      // Refusing is an answer, too; no answer leaves it as old as it is.
+      if (error instanceof Forbidden) this.#heard();
+    } finally {
+      this.#asking = false;
+    }
+  }
+}

@@ -1,0 +1,393 @@
+/** The status view: what a visitor wants to know. Are things well, were they, and what happened. */
+
+import type { MetricState, RemoteLog } from "@audit/client";
+import { css, html, LitElement, nothing, type TemplateResult } from "lit";
+import { type Board, boardOf, type Part, RATE_MS } from "./board.js";
+import { valueText } from "./charting.js";
+import { momentText, spanText } from "./format.js";
+import { type Change, dayShown, type Incident, incidentShown, incidentsOf } from "./incidents.js";
+import { type Follow, linkTo } from "./links.js";
+import { EVERYTHING, type Shown } from "./query.js";
+import { Standing } from "./standing.js";
+import { levels, shared } from "./theme.js";
+import { type Component, componentsOf, overallOf, pathOf, percentText, staleSince } from "./uptime.js";
+import "./uptime-bars.js";
+
+/** Without a word of the server for so long, what is shown is stale. */
+const PATIENCE_MS = 30_000;
+const MOST_INCIDENTS = 20;
+const MOST_COMPONENTS = 100;
+const SPARK = { width: 120, height: 30 };
+const LEGEND = [
+  ["up", "up"],
+  ["brief", "down in brief"],
+  ["some", "down in part"],
+  ["down", "down for most of the day"],
+  ["planned", "planned maintenance"],
+  ["none", "no data"],
+] as const;
+const STATES = { up: "Up", down: "Down", planned: "In planned maintenance", unknown: "No data" };
+
+export class StatusView extends LitElement {
+  static override properties = {
+    log: { attribute: false },
+    board: { attribute: false },
+    connected: { type: Boolean },
+  };
+  declare log: RemoteLog | undefined;
+  declare board: Board;
+  declare connected: boolean;
+  #standing: Standing | undefined;
+
+  constructor() {
+    super();
+    this.board = boardOf();
+    this.connected = false;
+  }
+
+  override willUpdate(changed: Map<string, unknown>): void {
+    if (this.log !== undefined && (changed.has("log") || changed.has("board"))) {
+      this.#standing?.stop();
+      this.#standing = new Standing(this.log, this.board, () => this.requestUpdate());
+      void this.#standing.start();
+    } else if (changed.has("connected")) this.#standing?.connected(this.connected);
+  }
+
+  override disconnectedCallback(): void {
+    super.disconnectedCallback();
+    this.#standing?.stop();
+  }
+
+  get #follow(): Follow {
+    // A frame stays what it is.
+    if (this.board.embed) return undefined;
+    return (shown) =>
+      this.dispatchEvent(new CustomEvent("change-shown", { detail: shown, bubbles: true, composed: true }));
+  }
+
+  /** Whether the events behind what is shown are for whoever looks. */
+  get #mayRead(): boolean {
+    return this.#standing?.refused.get("events") === undefined;
+  }
+
+  override render(): TemplateResult {
+    const standing = this.#standing;
+    const refused = standing?.refused;
+    if (standing === undefined || (standing.told.size === 0 && refused?.size === 0)) {
+      return html`<main><p class="quiet" role="status">Loading…</p></main>`;
+    }
+    const { told, lost } = standing;
+    if (told.size === 0) return this.#nothing(standing);
+    const stale = staleSince(Date.now(), standing.freshMs, lost, PATIENCE_MS);
+    const components = componentsOf(standing.names, told);
+    const changes = standing.changes;
+    return html`<main class=${stale === undefined ? "" : "stale"}>
+      ${this.board.embed ? html`<h1 class="hidden">Status</h1>` : nothing}
+      <p class="mark" role="alert" ?hidden=${stale === undefined}>${stale === undefined ? nothing : this.#stale(stale, lost)}</p>
+      ${refused?.has("up") ? nothing : this.#overall(components, told.get("up"))}
+      <div class="figures">
+        ${this.#figure("rate", "rates", "Events a minute", "the last minute", this.#rateShown())}
+        ${this.#figure("active", "active", "Active connections", "open now", this.#activeShown())}
+      </div>
+      ${refused?.has("days") ? this.#problem("days") : told.has("days") ? this.#components(components, changes) : nothing}
+      ${this.#mayRead ? this.#incidents(incidentsOf(changes)) : nothing}
+    </main>`;
+  }
+
+  /** Nothing of it is to be had: that is said calmly, if it is meant to be so. */
+  #nothing(standing: Standing): TemplateResult {
+    const problem = [...standing.refused.values()].find((one) => one.problem !== undefined)?.problem;
+    const topic = this.board.topic.join("/");
+    return html`<main><h2 class="overall">${problem === undefined ? "This status is not for you to see" : "The status can't be told"}</h2>
+      <p class="quiet">${problem ?? html`It is of what is below <b>${topic}</b>, and you may not see that. Whoever runs this server can let you.`}</p></main>`;
+  }
+
+  #stale(sinceMs: number, lost: boolean): TemplateResult {
+    const ago = spanText(Math.max(1, (Date.now() - sinceMs) / 1_000));
+    return html`<b>Not up to date.</b> ${lost ? "The connection is lost" : "The server has said nothing"} since
+      <time datetime=${new Date(sinceMs).toISOString()}>${momentText(sinceMs)}</time>${
+        // Read out once, and not anew each second.
+        html`<span aria-hidden="true"> (${ago})</span>`
+      }: what is below was so then.`;
+  }
+
+  #overall(components: readonly Component[], state: MetricState | undefined): TemplateResult {
+    const { state: name, text } = state === undefined ? { state: "unknown", text: "Loading…" } : overallOf(components);
+    return html`<section aria-labelledby="overall">
+      <h2 id="overall" class="overall" data-state=${name} role="status">${text}</h2>
+    </section>`;
+  }
+
+  #rateShown(): Shown | undefined {
+    const asOf = Date.parse(this.#standing?.told.get("rate")?.as_of.time ?? "");
+    const [topic, ...others] = this.#standing?.topics ?? [];
+    if (topic === undefined || others.length > 0 || Number.isNaN(asOf)) return undefined;
+    // Just those that it counts.
+    return { ...EVERYTHING, topic, from: new Date(asOf - RATE_MS).toISOString(), to: new Date(asOf).toISOString() };
+  }
+
+  #activeShown(): Shown | undefined {
+    const [topic, ...others] = this.#standing?.topics ?? [];
+    return topic === undefined || others.length > 0
+      ? undefined
+      : { ...EVERYTHING, topic, filter: { action: this.board.open } };
+  }
+
+  #figure(
+    now: Part,
+    course: Part,
+    name: string,
+    what: string,
+    behind: Shown | undefined,
+  ): TemplateResult | typeof nothing {
+    const standing = this.#standing;
+    if (standing === undefined) return nothing;
+    if (standing.refused.has(now)) return this.#problem(now);
+    const state = standing.told.get(now);
+    const number = state === undefined ? "…" : valueText(state.total ?? 0);
+    const values = (standing.told.get(course)?.windows ?? []).map((one) =>
+      typeof one.value === "number" ? one.value : 0,
+    );
+    const [least, most] = [Math.min(...values), Math.max(...values)];
+    const link = behind !== undefined && this.#mayRead ? linkTo(behind, this.#follow) : undefined;
+    return html`<section class="figure" data-part=${now} aria-label=${name}>
+      <h2>${name}</h2>
+      ${
+        link === undefined
+          ? html`<b class="number">${number}</b>`
+          : html`<a class="number" href=${link.href} target=${link.target ?? nothing} rel=${link.rel ?? nothing}
+              title="Show these events" @click=${link.click}>${number}</a>`
+      }
+      <span class="quiet">${what}</span>
+      ${
+        values.length < 2
+          ? nothing
+          : html`<svg viewBox="0 -1 ${SPARK.width} ${SPARK.height + 2}" preserveAspectRatio="none" role="img"
+              aria-label=${`Within the last hour between ${valueText(least)} and ${valueText(most)}`}>
+              <path d=${pathOf(values, SPARK.width, SPARK.height)} /></svg>`
+      }
+    </section>`;
+  }
+
+  #problem(part: Part): TemplateResult | typeof nothing {
+    const problem = this.#standing?.refused.get(part)?.problem;
+    // What is not for whoever looks is left out.
+    return problem === undefined ? nothing : html`<p class="quiet">This can't be told: ${problem}</p>`;
+  }
+
+  #components(components: readonly Component[], changes: readonly Change[]): TemplateResult {
+    const { topic, up, down } = this.board;
+    if (components.length === 0) {
+      return html`<section aria-labelledby="components"><h2 id="components">Components</h2>
+        <p>Nothing has said yet that it is up. A component does by an event with the action <code>${up}</code> (and
+        <code>${down}</code>) and the topic <code>${topic.join("/")}/NAME</code>.</p></section>`;
+    }
+    const rank = { down: 0, planned: 1, unknown: 2, up: 3 };
+    // By name, so that none jumps about; of more than can be shown, first those that are not up.
+    const ranked = [...components].sort((one, other) => rank[one.state] - rank[other.state]);
+    const shown = components.length > MOST_COMPONENTS ? ranked.slice(0, MOST_COMPONENTS) : components;
+    return html`<section aria-labelledby="components">
+      <h2 id="components">Components, over 90 days (UTC)</h2>
+      ${shown.map((one) => this.#component(one, changes))}
+      <p class="legend quiet">${LEGEND.map(([kind, text]) => html`<span><i class=${kind}></i>${text}</span>`)}</p>
+      ${components.length > MOST_COMPONENTS ? html`<p class="quiet">${components.length - MOST_COMPONENTS} more are not shown.</p>` : nothing}
+    </section>`;
+  }
+
+  #component(one: Component, changes: readonly Change[]): TemplateResult {
+    return html`<article data-name=${one.name} data-state=${one.state}>
+      <h3><span>${one.name}</span> <span class="state">${STATES[one.state]}</span>
+        ${one.uptime === null ? nothing : html`<span class="quiet share">${percentText(one.uptime)}</span>`}</h3>
+      ${
+        one.days.every((day) => day.level === "none")
+          ? html`<p class="quiet">No data: nothing has said whether it is up.</p>`
+          : html`<audit-uptime-bars .name=${one.name} .days=${one.days} .follow=${this.#follow}
+              .shownOf=${this.#mayRead ? (day: Component["days"][number]) => dayShown(this.board, one.name, day, changes) : undefined}></audit-uptime-bars>`
+      }
+    </article>`;
+  }
+
+  #incidents(incidents: readonly Incident[]): TemplateResult {
+    return html`<section aria-labelledby="incidents">
+      <h2 id="incidents">Incidents and maintenance</h2>
+      ${incidents.length === 0 ? html`<p class="quiet">None within 90 days.</p>` : nothing}
+      <ul>${incidents.slice(0, MOST_INCIDENTS).map((one) => this.#incident(one))}</ul>
+      ${incidents.length > MOST_INCIDENTS ? html`<p class="quiet">${incidents.length - MOST_INCIDENTS} older ones are not shown.</p>` : nothing}
+    </section>`;
+  }
+
+  #incident(one: Incident): TemplateResult {
+    const link = linkTo(incidentShown(this.board, one), this.#follow);
+    const { from, to } = one;
+    const what = one.kind === "planned" ? "planned maintenance" : "down";
+    return html`<li data-kind=${one.kind} data-open=${String(to === undefined)}>
+      <a href=${link.href} target=${link.target ?? nothing} rel=${link.rel ?? nothing} @click=${link.click}
+        ><b>${one.component}</b> ${what}</a>
+      <span class="quiet"><time datetime=${new Date(from.atMs).toISOString()}>${momentText(from.atMs)}</time>,
+        ${to === undefined ? html`<b>goes on</b>` : `for ${spanText(Math.max(1, (to.atMs - from.atMs) / 1_000))}`}</span>
+      ${from.text === undefined ? nothing : html`<p>${from.text}</p>`}
+    </li>`;
+  }
+
+  static override styles = [
+    shared,
+    levels,
+    css`
+      :host {
+        display: block;
+        overflow-y: auto;
+      }
+      main {
+        max-width: 900px;
+        margin: 0 auto;
+        padding: 14px;
+      }
+      section {
+        margin: 0 0 22px;
+      }
+      h2.overall {
+        font-size: 20px;
+        color: inherit;
+        margin: 0;
+        padding: 12px 14px;
+        border-radius: 8px;
+        border: 1px solid var(--line);
+        border-left: 6px solid var(--quiet);
+        background: var(--raised);
+      }
+      h2.overall[data-state="up"] {
+        border-left-color: var(--good);
+      }
+      h2.overall[data-state="some"] {
+        border-left-color: var(--warn);
+      }
+      h2.overall[data-state="down"] {
+        border-left-color: var(--bad);
+      }
+      h2.overall[data-state="planned"] {
+        border-left-color: var(--number);
+      }
+      .mark {
+        background: var(--warn-bg);
+        padding: 8px 12px;
+        border-radius: 6px;
+        margin: 0 0 14px;
+      }
+      .figures {
+        display: grid;
+        grid-template-columns: repeat(auto-fit, minmax(240px, 1fr));
+        gap: 14px;
+        margin: 0 0 22px;
+      }
+      .figures:empty {
+        display: none;
+      }
+      .figure {
+        margin: 0;
+        padding: 12px 14px;
+        border: 1px solid var(--line);
+        border-radius: 8px;
+      }
+      .number {
+        font-size: 28px;
+        font-weight: 600;
+        font-variant-numeric: tabular-nums;
+        color: inherit;
+        text-decoration-thickness: 1px;
+        text-decoration-color: var(--quiet);
+        text-underline-offset: 4px;
+      }
+      svg {
+        display: block;
+        width: 100%;
+        height: 40px;
+        margin-top: 8px;
+      }
+      path {
+        fill: none;
+        stroke: var(--accent);
+        stroke-width: 1.5;
+        vector-effect: non-scaling-stroke;
+      }
+      .stale .figures,
+      .stale article {
+        filter: grayscale(1);
+      }
+      article {
+        margin: 0 0 14px;
+      }
+      .legend {
+        display: flex;
+        flex-wrap: wrap;
+        gap: 4px 14px;
+        margin: 0;
+        font-size: 12px;
+      }
+      .legend i {
+        display: inline-block;
+        width: 9px;
+        height: 14px;
+        margin-right: 5px;
+        border-radius: 2px;
+        vertical-align: -2px;
+      }
+      h3 {
+        display: flex;
+        align-items: baseline;
+        flex-wrap: wrap;
+        gap: 4px 10px;
+        font-size: 14px;
+        margin: 0 0 6px;
+      }
+      h3 > span:first-child {
+        overflow-wrap: anywhere;
+      }
+      .state {
+        font-weight: 400;
+      }
+      [data-state="up"] .state {
+        color: var(--good);
+      }
+      [data-state="down"] .state {
+        color: var(--bad);
+        font-weight: 600;
+      }
+      [data-state="planned"] .state {
+        color: var(--number);
+      }
+      .share {
+        margin-left: auto;
+        font-weight: 400;
+        font-variant-numeric: tabular-nums;
+      }
+      ul {
+        list-style: none;
+        margin: 0;
+        padding: 0;
+      }
+      li {
+        padding: 8px 0 8px 12px;
+        border-left: 3px solid var(--line);
+        margin: 0 0 6px;
+      }
+      li a {
+        display: inline-block;
+        min-height: 24px;
+        overflow-wrap: anywhere;
+      }
+      li[data-kind="planned"] {
+        border-left-color: var(--number);
+      }
+      li[data-kind="down"] {
+        border-left-color: var(--bad);
+      }
+      li p,
+      article p {
+        margin: 0;
+        overflow-wrap: anywhere;
+      }
+    `,
+  ];
+}
+
+customElements.define("audit-status-view", StatusView);
