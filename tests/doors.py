@@ -13,6 +13,7 @@ from audit.server.access.policies import Policies
 from audit.server.access.rules import AccessRules
 from audit.server.access.tokenfile import add_token, revoke_token
 from audit.server.access.tokens import ID_BYTES, SECRET_BYTES, new_token
+from audit.server.options import ServeOptions
 from audit.server.serving import Serving
 from audit.testing import memory_audit
 
@@ -49,11 +50,17 @@ class Door:
 
 @asynccontextmanager
 async def door(
-    tmp_path: Path, rules: AccessRules | None = None, clock: Clock | None = None, policies: Policies | None = None
+    tmp_path: Path,
+    rules: AccessRules | None = None,
+    clock: Clock | None = None,
+    policies: Policies | None = None,
+    *,
+    listen: str = "127.0.0.1:0",
+    options: ServeOptions | None = None,
 ) -> AsyncIterator[Door]:
     path = tmp_path / "tokens.json"
     access = GuardedAccess(path, rules or AccessRules(), clock or SystemClock(), policies=policies)
-    async with memory_audit() as log, log.serve("127.0.0.1:0", access=access) as server:
+    async with memory_audit() as log, log.serve(listen, options=options, access=access) as server:
         yield Door(log, server, path, access)
 
 

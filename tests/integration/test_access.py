@@ -3,6 +3,7 @@
 import asyncio
 import gzip
 import itertools
+import json
 import os
 import re
 import zlib
@@ -14,12 +15,13 @@ from websockets.asyncio.client import connect as websocket
 from websockets.exceptions import ConnectionClosed
 from websockets.typing import Subprotocol
 
-from audit import NewEvent
+from audit import Actor, NewEvent
 from audit.client import connect
 from audit.log.clock import SystemClock
 from audit.model.errors import Forbidden, NotFound, Overloaded, Unauthorized
 from audit.model.topic import Topic, parse_topic
 from audit.protocol.errors import from_wire, to_wire
+from audit.server.access.addresses import parse_network
 from audit.server.access.guard import GuardedAccess
 from audit.server.access.rules import ROLES, VERBS, AccessRules, Assigned, Role
 from audit.testing import FakeClock, memory_audit
@@ -338,6 +340,45 @@ async def test_a_token_in_a_url_is_no_token(tmp_path: Path, path: str) -> None:
         assert (await fetch(place.base, path % place.token("admin", "/"))).status == 401
 
 
+@pytest.mark.parametrize("trusted", [False, True])
+async def test_where_somebody_comes_from_is_not_theirs_to_say(tmp_path: Path, *, trusted: bool) -> None:
+    proxies = [parse_network("127.0.0.0/8")] if trusted else []
+    rules = AccessRules(roles=dict(ROLES) | {"uploader": UPLOADER}, trusted_proxies=proxies)
+    async with door(tmp_path, rules) as place:
+        headers = JSON | bearer(place.token("uploader", "a")) | {"x-forwarded-for": "6.6.6.6, 192.0.2.7"}
+        answer = await fetch(place.base, "/v1/events", method="POST", headers=headers, body=b'[{"topics":[["a"]]}]')
+        assert answer.status == 201
+        event = (await place.log.list(("a",))).events[0]
+        assert event.context["ip"] == ("192.0.2.7" if trusted else "127.0.0.1")
+
+
+@pytest.mark.parametrize("bomb", ["[" * 1_000_000, '{"a":' * 500_000, "[" * 1_000_000 + "]" * 1_000_000 + "}}"])
+async def test_a_million_levels_over_a_websocket_are_an_error(tmp_path: Path, bomb: str) -> None:
+    async with door(tmp_path) as place:
+        known = _as(place.token("admin", "/"))
+        async with websocket(place.url, **known) as socket:
+            await socket.send('{"jsonrpc":"2.0","id":1,"method":"events.append","params":{"events":' + bomb)
+            # Told as what it is, or thrown out.
+            try:
+                assert "error" in json.loads(await socket.recv())
+            except ConnectionClosed as closed:
+                assert closed.rcvd is not None
+                assert closed.rcvd.code == 4400
+        async with websocket(place.url, **known) as socket:
+            await socket.send('{"jsonrpc":"2.0","id":2,"method":"server.info"}')
+            assert json.loads(await socket.recv())["id"] == 2
+
+
+async def test_a_websocket_takes_nothing_that_is_compressed(tmp_path: Path) -> None:
+    async with door(tmp_path) as place, websocket(place.url, **_as(place.token("reader", "/"))) as socket:
+        # The client offers it by itself.
+        assert socket.protocol.extensions == []
+
+
+def _as(token: str) -> dict[str, Any]:
+    return {"additional_headers": bearer(token), "subprotocols": [Subprotocol("audit.v1.json")]}
+
+
 async def test_nobody_gets_anything(tmp_path: Path) -> None:
     async with door(tmp_path) as place:
         for path in ("/v1/events", "/v1/events/x", "/v1/topics", "/v1/events/stream", "/metrics", "/v1/backup"):
@@ -402,6 +443,23 @@ async def test_nobody_has_more_connections_than_may_be(tmp_path: Path) -> None:
             refused = await fetch(place.base, "/v1/events/stream?topic=a", headers=bearer(other))
             assert refused.status == 503
             await log.list(("a",))
+
+
+async def test_who_is_pinned_erases_as_nobody_else(tmp_path: Path) -> None:
+    role = Role(verbs=frozenset({"erase"}), pinned=True)
+    async with door(tmp_path, AccessRules(roles=dict(ROLES) | {"eraser": role})) as place:
+        token = place.token("eraser", "/")
+        receipts = await place.log.append_many([NewEvent(topics=[("a",)])] * 3)
+        async with connect(place.url, token=token) as log:
+            with pytest.raises(Forbidden, match=r"actor: must be left out"):
+                await log.erase([receipts[0].id], reason="r", actor=Actor(type="user", id="ada"))
+            await log.erase([receipts[0].id], reason="r")
+            body = json.dumps({"ids": [receipts[1].id], "reason": "r", "actor": {"type": "x", "id": "ada"}}).encode()
+            headers = JSON | bearer(token)
+            refused = await fetch(place.base, "/v1/events/erase", method="POST", headers=headers, body=body)
+            assert refused.status == 403
+        (told,) = (await place.log.list(("audit", "erased"))).events
+        assert told.actor == Actor(type="token", id=token.split("_")[1])
 
 
 # -- users of this machine

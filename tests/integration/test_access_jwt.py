@@ -1,9 +1,11 @@
 """Tokens of an identity provider, and certificates: who vouches for somebody, and who does not."""
 
+import asyncio
 import base64
 import hmac
 import json
 import ssl
+import warnings
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -153,6 +155,37 @@ async def test_a_jwt_opens_a_connection_until_it_expires(tmp_path: Path, provide
             await client.list(("a", "b"))
 
 
+@pytest.mark.parametrize("moved", [False, True])
+async def test_keys_come_from_where_the_settings_say(
+    tmp_path: Path, clock: FakeClock, monkeypatch: pytest.MonkeyPatch, *, moved: bool
+) -> None:
+    authority = Authority(tmp_path, "ours")
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    tls.load_cert_chain(authority.certificate("localhost"))
+    body = json.dumps({"keys": [jwk(KEY, "one")]}).encode()
+    asked: list[bytes] = []
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        asked.append(head.split()[1])
+        start = b"HTTP/1.1 302 Found\r\nlocation: /other\r\n" if moved else b"HTTP/1.1 200 OK\r\n"
+        writer.write(start + b"connection: close\r\ncontent-length: %d\r\n\r\n" % len(body) + body)
+        await writer.drain()
+        writer.close()
+
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority.file))
+    async with await asyncio.start_server(answer, "127.0.0.1", 0, ssl=tls) as listening:
+        port = listening.sockets[0].getsockname()[1]
+        keys = f"https://localhost:{port}/keys"
+        provider = Provider(JwtSettings(issuer="https://id.example", audience="audit", jwks=keys), clock)
+        if moved:
+            with pytest.raises(Unavailable, match="can't be had"):
+                await provider.verify(token(clock))
+        else:
+            assert (await provider.verify(token(clock))).subject == "ada"
+    assert asked == [b"/keys"]
+
+
 @pytest.mark.parametrize(
     ("named", "good"),
     [
@@ -240,6 +273,29 @@ class Authority:
         secret = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
         path.write_bytes(certificate.public_bytes(Encoding.PEM) + secret)
         return path
+
+
+async def test_tls_below_1_2_is_refused(tmp_path: Path) -> None:
+    authority = Authority(tmp_path, "ours")
+    options = ServeOptions(tls_cert=authority.certificate("localhost"))
+
+    def speaking(version: ssl.TLSVersion) -> ssl.SSLContext:
+        context = ssl.create_default_context(cafile=str(authority.file))
+        context.set_ciphers("ALL:@SECLEVEL=0")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            context.minimum_version = version
+            context.maximum_version = version
+        return context
+
+    async with memory_audit() as log, log.serve("localhost:0", options=options) as server:
+        url = server.urls[0].replace("127.0.0.1", "localhost")
+        for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
+            async with connect(url, ssl=speaking(version)) as client:
+                assert (await client.list()).slices == []
+        for version in (ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1):
+            with pytest.raises(Unavailable):
+                await connect(url, ssl=speaking(version))
 
 
 async def test_a_certificate_says_who_somebody_is(tmp_path: Path, clock: FakeClock) -> None:

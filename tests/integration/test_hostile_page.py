@@ -14,6 +14,8 @@ import pytest
 from audit import NewEvent
 from audit.server.options import ServeOptions
 from audit.testing import memory_audit
+from tests.doors import bearer, door
+from tests.web import fetch
 
 CHROMIUM: Final = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium here (Debian's package chromium)")
@@ -28,7 +30,9 @@ const socket = (protocols) => new Promise((resolve) => {
   one.onmessage = (event) => { resolve(`got ${event.data.length}`); one.close() };
   one.onclose = (event) => resolve(`closed ${event.code}`);
 });
-const read = (path, options) => fetch(`http://${server}${path}`, options).then((answer) => `${answer.status}`);
+const known = KNOWN;
+const read = (path, options) =>
+  fetch(`http://${server}${path}`, { ...known, ...options }).then((answer) => `${answer.status}`);
 const json = { "content-type": "application/json" }, body = '{"topics":[["evil"]]}';
 Promise.all([
   told("socket", socket(["audit.v1.json"])),
@@ -48,8 +52,10 @@ Promise.all([
 class Hostile:
     """Serves the page, which attacks a server, and takes what it tells."""
 
-    def __init__(self, server: str) -> None:
-        self._page = PAGE.replace("SERVER", json.dumps(server)).encode()
+    def __init__(self, server: str, cookie: str) -> None:
+        self.cookie = cookie
+        page = PAGE.replace("SERVER", json.dumps(server))
+        self._page = page.replace("KNOWN", '{ credentials: "include" }' if cookie else "{}").encode()
         self._told: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
 
     async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -65,8 +71,9 @@ class Hostile:
             self._told.set_result(json.loads(told))
         elif head.startswith(b"get / "):
             body = self._page
-        start = b"HTTP/1.1 200 OK\r\ncontent-type: text/html\r\nconnection: close\r\ncontent-length: %d\r\n\r\n"
-        writer.write(start % len(body) + body)
+        start = b"HTTP/1.1 200 OK\r\n%bcontent-type: text/html\r\nconnection: close\r\ncontent-length: %d\r\n\r\n"
+        cookie = f"set-cookie: {self.cookie}\r\n".encode() if self.cookie else b""
+        writer.write(start % (cookie, len(body)) + body)
         await writer.drain()
 
     async def told(self, url: str, profile: Path) -> dict[str, Any]:
@@ -83,9 +90,9 @@ class Hostile:
 
 
 @asynccontextmanager
-async def hostile(server: str) -> AsyncIterator[tuple[Hostile, int]]:
-    """Serve the page; yield it and its port."""
-    page = Hostile(server)
+async def hostile(server: str, cookie: str = "") -> AsyncIterator[tuple[Hostile, int]]:
+    """Serve the page; yield it and its port. A browser has `cookie` for all ports of a host."""
+    page = Hostile(server, cookie)
     async with await asyncio.start_server(page.answer, "127.0.0.1", 0) as listening:
         yield page, listening.sockets[0].getsockname()[1]
 
@@ -124,6 +131,34 @@ async def test_a_page_of_another_origin_gets_nothing_and_changes_nothing(tmp_pat
         # The browser may send it; that it was refused shows in the log.
         assert told["stream"] == "error"
         assert log.info().size == 1
+
+
+async def test_a_page_of_another_origin_can_do_nothing_with_its_readers_session(tmp_path: Path) -> None:
+    async with door(tmp_path) as place:
+        server = place.base.removeprefix("http://")
+        signed_in = await fetch(place.base, "/v1/session", method="POST", headers=bearer(place.token("admin", "/")))
+        cookie = signed_in.headers["set-cookie"]
+        await place.log.append(NewEvent(topics=[("a",)]))
+        async with hostile(server, cookie) as (page, port):
+            told = await page.told(f"http://127.0.0.1:{port}/", tmp_path / "profile")
+        # Another port is the same site: the browser sends the cookie, and the origin alone tells.
+        assert told["socket"] == told["plain_socket"] == "closed 1006"
+        assert told["read"] == told["append"] == "failed: TypeError"
+        assert told["stream"] == "error"
+        assert [event.topics for event in (await place.log.list(("evil",))).events] == []
+
+
+async def test_that_session_opens_a_socket_for_a_page_of_an_allowed_origin(tmp_path: Path) -> None:
+    """What the page above is refused works, with the same cookie: else it would show nothing."""
+    async with memory_audit() as log, log.serve("127.0.0.1:0") as probe:
+        place = probe.addresses[0].removeprefix("http://")
+    async with hostile(place) as (page, port):
+        options = ServeOptions(allow_origins=(f"http://127.0.0.1:{port}",))
+        async with door(tmp_path, listen=place, options=options) as guarded:
+            known = bearer(guarded.token("admin", "/"))
+            page.cookie = (await fetch(guarded.base, "/v1/session", method="POST", headers=known)).headers["set-cookie"]
+            told = await page.told(f"http://127.0.0.1:{port}/", tmp_path / "profile")
+    assert told["socket"].startswith("got")
 
 
 async def test_a_name_that_was_made_to_mean_this_machine_is_refused(tmp_path: Path) -> None:

@@ -134,8 +134,10 @@ def erase(context: ServerContext, principal: Principal, params: EraseParams) -> 
     """Return what erasing comes to, once awaited. An id says nothing of topics: who erases may do so on everything."""
     context.access.authorise(principal, Ask("erase", [()]))
 
+    actor = context.access.actor(principal, params.actor, "actor")
+
     async def work() -> bytes:
-        done = await context.log.erase(params.ids, reason=params.reason, actor=params.actor)
+        done = await context.log.erase(params.ids, reason=params.reason, actor=actor)
         return encode(EraseResult(erased=done.erased, receipt=done.receipt))
 
     return work()

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from audit.cli.logs import configure_logs
+from audit.cli.settings import LogFormat
 
 LOG = logging.getLogger("audit.server")
 
@@ -56,6 +57,15 @@ def test_texts_of_others_do_not_steer_a_terminal(capsys: pytest.CaptureFixture[s
     text = capsys.readouterr().err
     assert "refused \\x1b[2J\\r\\u202eevil" in text
     assert not {"\x1b", "\r", "\u202e", "\x07"} & set(text)
+
+
+@pytest.mark.parametrize("form", ["console", "json"])
+def test_texts_of_others_make_no_lines_of_their_own(form: LogFormat, capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logs(form, "info")
+    forged = '\n2026-01-01 [info     ] all is well\r\n{"event":"all is well"}\u2028\x85\x0b\x0c'
+    LOG.warning("refused %s", forged, extra={"peer": forged})
+    text = capsys.readouterr().err
+    assert len(text.splitlines()) == 1 == text.count("\n")
 
 
 def test_what_is_below_the_level_is_left_out_and_libraries_say_only_what_is_amiss(

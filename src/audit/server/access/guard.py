@@ -121,16 +121,22 @@ class GuardedAccess:
         """Return events with the actor and the address that they come from, where the role says so."""
         if not principal.pinned:
             return events
-        actor = Actor(type=principal.kind, id=principal.name)
         stamped = []
         for number, event in enumerate(events):
-            if event.actor is not None and event.actor.id != actor.id:
-                problem = f"events[{number}].actor: must be left out, or be {actor.id}, got {event.actor.id!r:.60}"
-                self._recorder.note("append", principal, "denied", event.topics, problem)
-                raise Forbidden(problem)
+            actor = self.actor(principal, event.actor, f"events[{number}].actor")
             context = {**event.context, "ip": principal.address}
             stamped.append(msgspec.structs.replace(event, actor=actor, context=context))
         return stamped
+
+    def actor(self, principal: Principal, given: Actor | None, place: str) -> Actor | None:
+        """Return who is written down as the actor, where the role says so: nobody else than who asks."""
+        if not principal.pinned:
+            return given
+        if given is not None and given.id != principal.name:
+            problem = f"{place}: must be left out, or be {principal.name}, got {given.id!r:.60}"
+            self._recorder.note("actor", principal, "denied", (), problem)
+            raise Forbidden(problem)
+        return Actor(type=principal.kind, id=principal.name)
 
     def charge(self, principal: Principal, read_bytes: int = 0, events: int = 0) -> None:
         """Count what somebody was sent, and the events that were read for it."""

@@ -33,6 +33,13 @@ _MAX_TOKEN: Final = 8_192
 _MAX_NAME: Final = 200
 
 
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    """Goes where the settings say and nowhere else: a redirect may lead out of TLS."""
+
+    def redirect_request(self, *_: object) -> None:
+        """Return nothing: that is an error."""
+
+
 class Provider:
     """An identity provider: its keys, as last seen. `verify` may be called from one event loop."""
 
@@ -157,6 +164,6 @@ class Provider:
         place = self._settings.jwks
         if not place.startswith("https://"):
             return Path(place).read_text(encoding="utf-8")
-        with urllib.request.urlopen(place, timeout=_TIMEOUT_S) as answer:  # noqa: S310 - https alone, checked above
+        with urllib.request.build_opener(_NoRedirect).open(place, timeout=_TIMEOUT_S) as answer:
             body: bytes = answer.read(_MAX_BYTES)
         return body.decode()

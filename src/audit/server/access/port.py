@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final, Literal, NamedTuple, Protocol
 
 from audit.model.errors import AuditError
-from audit.model.event import NewEvent
+from audit.model.event import Actor, NewEvent
 from audit.model.region import EVERYTHING, Region
 from audit.model.topic import Topic
 from audit.server.access.rules import Grant
@@ -111,6 +111,14 @@ class Access(Protocol):
         """
         ...
 
+    def actor(self, principal: Principal, given: Actor | None, place: str) -> Actor | None:
+        """Return who is written down as the actor of what somebody does, when they say so; errors call that `place`.
+
+        Raises:
+            Forbidden: they name one that they are not.
+        """
+        ...
+
     def admit(self, principal: Principal) -> Callable[[], None]:
         """Count a connection that stays open.
 
@@ -177,6 +185,10 @@ class OpenAccess:
     def stamp(self, principal: Principal, events: Sequence[NewEvent]) -> Sequence[NewEvent]:  # noqa: ARG002 - the port's
         """Return the events as they are."""
         return events
+
+    def actor(self, principal: Principal, given: Actor | None, place: str) -> Actor | None:  # noqa: ARG002 - the port's
+        """Return who is named."""
+        return given
 
     def admit(self, principal: Principal) -> Callable[[], None]:  # noqa: ARG002 - the port's
         """Do nothing: the server's own bound is for all together."""
