@@ -363,7 +363,7 @@ async def test_cancelled_call_is_forgotten_and_its_late_answer_dropped() -> None
         link = log._core.connection.link
         assert link is not None
         assert link._waiting == {}
-        assert link._session._waiting == set()
+        assert not link._session._waiting
         assert len(await log.list()) == 0
 
 

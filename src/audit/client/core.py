@@ -6,12 +6,11 @@ import asyncio
 from typing import Any
 
 import anyio
-import msgspec
 
 from audit.client.address import Address
 from audit.client.backoff import told_wait_s
 from audit.client.connection import Connection
-from audit.client.link import Lost, contents
+from audit.client.link import Lost, Result, contents
 from audit.client.options import ClientOptions
 from audit.client.subscribing import Feeds
 from audit.model.errors import AuditError, Conflict, InvalidParameter, OutcomeUnknown, Overloaded, Unavailable
@@ -65,7 +64,7 @@ class RemoteCore:
             raise OutcomeUnknown(f"the events may have been written or not: {problem}") from trial.trouble
         raise Unavailable(f"{self.connection.shown}: {problem}") from trial.trouble
 
-    async def _try(self, method: str, params: Any, trial: _Trial) -> msgspec.Raw:
+    async def _try(self, method: str, params: Any, trial: _Trial) -> Result:
         while True:
             link = await self.connection.connected()
             trouble: AuditError

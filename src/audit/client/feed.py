@@ -16,14 +16,15 @@ import msgspec
 
 from audit.codec.cursors import Position, encode_cursor
 from audit.codec.events import event_index, event_value
+from audit.log.slices import Decoded
 from audit.log.tail import Batch, CaughtUp, End, FellBehind, Notice
 from audit.model.errors import AuditError
 from audit.model.event import Event
 from audit.model.topic import Topic
-from audit.protocol.client import CreditWindow, Note, SliceBatch
+from audit.protocol.client import CreditWindow, EventBatch, EventPage, Note, SliceBatch, SlicePage
 from audit.protocol.messages import CaughtUpNote, FellBehindNote, SubscribeParams
 
-__all__ = ["Feed", "FeedQuery", "again"]
+__all__ = ["Feed", "FeedQuery", "again", "events_of"]
 
 
 class FeedQuery(NamedTuple):
@@ -122,15 +123,15 @@ class Feed:
             return
         params: Any = note.params
         self.resume_at = params.cursor
-        if isinstance(params, SliceBatch) and params.events:
-            slices = [bytes(event) for event in params.events]
+        if isinstance(params, EventBatch | SliceBatch) and params.events:
+            batch = Batch(events_of(params), params.cursor)
             if self._read_up_to is None:
                 # Right before the first event: nothing is covered, and what has a lower id is not asked for.
-                self._read_up_to = encode_cursor(self.query.digest, Position(-1, 0, event_value(slices[0])))
-            self._items.append(Batch(slices, params.cursor))
-            self._buffered += len(slices)
+                self._read_up_to = encode_cursor(self.query.digest, Position(-1, 0, event_value(batch.slices[0])))
+            self._items.append(batch)
+            self._buffered += len(batch)
             if self._left is not None:
-                self._left = max(0, self._left - len(slices))
+                self._left = max(0, self._left - len(batch))
         # A subscription that was resumed catches up again, which is no news to who was told so before.
         elif isinstance(params, CaughtUpNote) and not self._caught_up:
             self._caught_up = True
@@ -202,10 +203,11 @@ class Feed:
         first = self._items[0]
         if isinstance(first, Batch):
             done = self._read_of_first
+            if not done and len(first) <= max_events:
+                self._read(first, len(first))
+                return first
             some = first.slices[done : done + max_events]
             self._read(first, len(some))
-            if not done and len(some) == len(first):
-                return first
             return Batch(some, self.cursor or first.cursor)
         self._items.popleft()
         self._read_up_to = first.cursor
@@ -232,6 +234,13 @@ class Feed:
         if self._items and isinstance(first := self._items[0], _Progress):
             self._items.popleft()
             self._read_up_to = first.cursor
+
+
+def events_of(received: EventBatch | EventPage | SliceBatch | SlicePage) -> list[bytes] | Decoded:
+    """Return the events of a batch or a page that was received, decoded or not."""
+    if isinstance(received, EventBatch | EventPage):
+        return Decoded(received.events, received.cut)
+    return [bytes(event) for event in received.events]
 
 
 def again(error: AuditError) -> AuditError:

@@ -16,11 +16,11 @@ from websockets.exceptions import ConnectionClosed
 
 from audit.client.socket import Socket, closed_error
 from audit.model.errors import AuditError, InvalidParameter, ProtocolViolation, TooLarge, Unavailable
-from audit.protocol.client import Answer, ClientSession, Failure, Note
+from audit.protocol.client import Answer, ClientSession, EventPage, Failure, Note
 from audit.protocol.frames import decode_contents
 from audit.protocol.limits import CloseCode, Limits
 
-__all__ = ["Done", "Link", "Lost", "contents"]
+__all__ = ["Done", "Link", "Lost", "Result", "contents"]
 
 _MAX_REASON_BYTES: Final = 120
 
@@ -29,7 +29,8 @@ class Lost(Unavailable):
     """The connection was lost before the answer came."""
 
 
-Done = Callable[[msgspec.Raw | AuditError], None]
+Result = msgspec.Raw | EventPage
+Done = Callable[[Result | AuditError], None]
 
 
 class Link:
@@ -74,7 +75,7 @@ class Link:
             self._send(frame)
         return request
 
-    async def call(self, method: str, params: Any, on_sent: Callable[[], None] = lambda: None) -> msgspec.Raw:
+    async def call(self, method: str, params: Any, on_sent: Callable[[], None] = lambda: None) -> Result:
         """Return the result of a request. Cancelling it frees it at once; what it asked for may happen all the same.
 
         Args:
@@ -86,9 +87,9 @@ class Link:
             Lost: the connection was lost; whether the request was carried out is not known.
             AuditError: what the server answered.
         """
-        answer: asyncio.Future[msgspec.Raw] = asyncio.get_running_loop().create_future()
+        answer: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
 
-        def done(outcome: msgspec.Raw | AuditError) -> None:
+        def done(outcome: Result | AuditError) -> None:
             if answer.done():
                 return
             if isinstance(outcome, AuditError):
@@ -184,12 +185,14 @@ class Link:
             done(Lost(str(self.reason)))
 
 
-def contents(raw: msgspec.Raw, kind: Any) -> Any:
-    """Return a result as its type.
+def contents(raw: Result, kind: Any) -> Any:
+    """Return a result as its type; a page may be decoded already.
 
     Raises:
         ProtocolViolation: it is none of this type.
     """
+    if isinstance(raw, EventPage):
+        return raw
     try:
         return decode_contents(raw, kind)
     except (InvalidParameter, msgspec.DecodeError, UnicodeDecodeError) as error:

@@ -11,7 +11,7 @@ from typing import Any, Final, Self
 import msgspec
 
 from audit.client.core import RemoteCore
-from audit.client.feed import Feed, FeedQuery
+from audit.client.feed import Feed, FeedQuery, events_of
 from audit.client.metrics import RemoteMetrics
 from audit.client.tail import RemoteTail
 from audit.client.verifying import TailCheck, Verification
@@ -31,7 +31,7 @@ from audit.model.span import Bound, check_order, to_span
 from audit.model.topic import to_topic
 from audit.proof.answers import Consistency, Inclusion
 from audit.proof.keys import decode_base64
-from audit.protocol.client import SlicePage
+from audit.protocol.client import EventPage, SlicePage
 from audit.protocol.messages import (
     AppendParams,
     AppendResult,
@@ -176,11 +176,11 @@ class RemoteAudit:
             limit=limit,
             cursor=cursor,
         )
-        page: SlicePage = await self._core.call("events.list", params, SlicePage)
-        events = [bytes(event) for event in page.events]
+        found: EventPage | SlicePage = await self._core.call("events.list", params, SlicePage)
+        page = Page(events_of(found), found.cursor, has_more=found.has_more)
         if self._verification is not None:
-            await self._verification.check(events, all_of_it=_is_everything(query))
-        return Page(events, page.cursor, has_more=page.has_more)
+            await self._verification.check(page.slices, all_of_it=_is_everything(query))
+        return page
 
     def subscribe(
         self,

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import asyncio
 
-import msgspec
-
 from audit.client.connection import Connection
 from audit.client.feed import Feed, again
-from audit.client.link import Link, Lost, contents
+from audit.client.link import Link, Lost, Result, contents
 from audit.client.metricfeed import MetricFeed
 from audit.client.news import Resumed
 from audit.client.options import ClientOptions
@@ -80,12 +78,12 @@ class Feeds:
             del self._places[feed]
             return
 
-        def done(outcome: msgspec.Raw | AuditError) -> None:
+        def done(outcome: Result | AuditError) -> None:
             self._subscribed(feed, link, outcome)
 
         link.request(feed.method, params, done)
 
-    def _subscribed(self, feed: AnyFeed, link: Link, outcome: msgspec.Raw | AuditError) -> None:
+    def _subscribed(self, feed: AnyFeed, link: Link, outcome: Result | AuditError) -> None:
         place = self._places.get(feed)
         if isinstance(outcome, AuditError):
             # A connection that was lost is followed by another one, on which all feeds are subscribed.
@@ -143,7 +141,7 @@ class Feeds:
         if link.over.is_set():
             return
 
-        def done(outcome: msgspec.Raw | AuditError) -> None:
+        def done(outcome: Result | AuditError) -> None:
             # Left open, it would hold its place among the connection's subscriptions.
             if isinstance(outcome, Overloaded):
                 delay_s = self._options.backoff.wait_s(0, outcome)

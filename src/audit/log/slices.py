@@ -2,26 +2,54 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import NamedTuple
+
 from audit.codec.events import decode_events
 from audit.model.event import Event
 
-__all__ = ["Slices"]
+__all__ = ["Decoded", "Slices"]
+
+
+class Decoded(NamedTuple):
+    """Events that came decoded already.
+
+    Attributes:
+        events: All of them.
+        cut: Returns the stored JSON of each, for those who ask for it after all.
+    """
+
+    events: list[Event]
+    cut: Callable[[], list[bytes]]
 
 
 class Slices:
     """Some events, in order.
 
     Attributes:
-        slices: The stored JSON of each event.
         cursor: Continues right after the last of them.
     """
 
-    __slots__ = ("_events", "cursor", "slices")
+    __slots__ = ("_decoded", "_events", "_slices", "cursor")
 
-    def __init__(self, slices: list[bytes], cursor: str) -> None:
-        self.slices = slices
+    def __init__(self, events: list[bytes] | Decoded, cursor: str) -> None:
         self.cursor = cursor
+        self._decoded: Decoded | None = None
         self._events: list[Event] | None = None
+        self._slices: list[bytes] | None = None
+        if isinstance(events, Decoded):
+            self._decoded = events
+            self._events = events.events
+        else:
+            self._slices = events
+
+    @property
+    def slices(self) -> list[bytes]:
+        """The stored JSON of each event."""
+        if self._slices is None:
+            assert self._decoded is not None  # noqa: S101 - it has one or the other
+            self._slices = self._decoded.cut()
+        return self._slices
 
     @property
     def events(self) -> list[Event]:
@@ -43,4 +71,4 @@ class Slices:
         return b",".join(parts)
 
     def __len__(self) -> int:
-        return len(self.slices)
+        return len(self.slices if self._events is None else self._events)

@@ -15,7 +15,7 @@ from audit.codec.terms import Match
 from audit.log.reader import Reach, Reader, Window, span_after
 from audit.log.recent import Snapshot
 from audit.log.sequencer import Sequencer
-from audit.log.slices import Slices
+from audit.log.slices import Decoded, Slices
 from audit.log.wakeups import Sleeper, Wakeups
 from audit.model.errors import InvalidParameter
 from audit.model.ids import MAX_VALUE, RANDOM_BITS
@@ -38,12 +38,12 @@ class Batch(Slices):
 
     __slots__ = ("erasures",)
 
-    def __init__(self, slices: list[bytes], cursor: str, erasures: int = 0) -> None:
-        super().__init__(slices, cursor)
+    def __init__(self, events: list[bytes] | Decoded, cursor: str, erasures: int = 0) -> None:
+        super().__init__(events, cursor)
         self.erasures = erasures
 
     def __repr__(self) -> str:
-        return f"Batch({len(self.slices)} events)"
+        return f"Batch({len(self)} events)"
 
 
 class CaughtUp(NamedTuple):

@@ -10,12 +10,23 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from audit.model.errors import AuditError, InvalidParameter, ProtocolViolation
+from audit.model.event import Event
 from audit.protocol.errors import from_wire
 from audit.protocol.frames import decode_contents, decode_envelope, encode_request, request_id
 from audit.protocol.messages import BatchNote, CreditNote, WireError
 from audit.protocol.methods import SERVER_NOTIFICATIONS
 
-__all__ = ["Answer", "ClientSession", "CreditWindow", "Failure", "Note", "SliceBatch", "SlicePage"]
+__all__ = [
+    "Answer",
+    "ClientSession",
+    "CreditWindow",
+    "EventBatch",
+    "EventPage",
+    "Failure",
+    "Note",
+    "SliceBatch",
+    "SlicePage",
+]
 
 
 class SliceBatch(msgspec.Struct, gc=False):
@@ -41,25 +52,86 @@ _NOTES: Final[dict[str, type[Any]]] = {
 }
 
 
+class _Batch(msgspec.Struct, gc=False):
+    subscription: str
+    cursor: str
+    events: list[Event]
+
+
 class _BatchFrame(msgspec.Struct, gc=False):
-    """A whole batch, decoded in one pass: by its envelope first, its events would be scanned twice."""
+    """A whole batch, decoded in one pass: by its envelope first, its events would be scanned three times."""
 
     jsonrpc: str
     method: str
+    params: _Batch
+
+
+class _Page(msgspec.Struct, gc=False):
+    cursor: str
+    has_more: bool
+    events: list[Event]
+
+
+class _PageFrame(msgspec.Struct, gc=False):
+    """A whole page, in one pass as well."""
+
+    jsonrpc: str
+    id: int
+    result: _Page
+
+
+class _SliceBatchFrame(msgspec.Struct, gc=False):
     params: SliceBatch
+
+
+class _SlicePageFrame(msgspec.Struct, gc=False):
+    result: SlicePage
 
 
 _BATCH: Final = "events.batch"
 _BATCH_HEAD: Final = b'{"jsonrpc":"2.0","method":"events.batch",'
 """What a batch starts with, as our server writes it."""
+_ANSWER_HEAD: Final = b'{"jsonrpc":"2.0","id":'
+_NUMBER_BYTES: Final = 20
+_LIST: Final = "events.list"
 _batches: Final = msgspec.json.Decoder(_BatchFrame)
+_pages: Final = msgspec.json.Decoder(_PageFrame)
+_slice_batches: Final = msgspec.json.Decoder(_SliceBatchFrame)
+_slice_pages: Final = msgspec.json.Decoder(_SlicePageFrame)
+_UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+
+
+class EventBatch(NamedTuple):
+    """A batch with its events decoded."""
+
+    subscription: str
+    cursor: str
+    events: list[Event]
+    frame: bytes
+
+    def cut(self) -> list[bytes]:
+        """Return the events as they came."""
+        return [bytes(event) for event in _slice_batches.decode(self.frame).params.events]
+
+
+class EventPage(NamedTuple):
+    """A page with its events decoded."""
+
+    cursor: str
+    has_more: bool
+    events: list[Event]
+    frame: bytes
+
+    def cut(self) -> list[bytes]:
+        """Return the events as they came."""
+        return [bytes(event) for event in _slice_pages.decode(self.frame).result.events]
 
 
 class Answer(NamedTuple):
-    """A request's result: still JSON, since whoever asked knows its type (`decode_contents`)."""
+    """A request's result: still JSON, since whoever asked knows its type (`decode_contents`); of most pages decoded."""
 
     id: int
-    result: msgspec.Raw
+    result: msgspec.Raw | EventPage
 
 
 class Failure(NamedTuple):
@@ -70,7 +142,7 @@ class Failure(NamedTuple):
 
 
 class Note(NamedTuple):
-    """A notification: one of the `…Note` structs; of a batch a `SliceBatch`."""
+    """A notification: one of the `…Note` structs; of a batch an `EventBatch`, or else a `SliceBatch`."""
 
     method: str
     params: Any
@@ -81,21 +153,40 @@ class ClientSession:
 
     def __init__(self) -> None:
         self._next = 0
-        self._waiting: set[int] = set()
+        self._waiting: dict[int, str] = {}
 
     def request(self, method: str, params: Any) -> tuple[int, bytes]:
         """Return the id of a new request, and its frame."""
         self._next += 1
-        self._waiting.add(self._next)
+        self._waiting[self._next] = method
         return self._next, encode_request(method, self._next, params)
 
     def forget(self, request: int) -> None:
         """Wait no longer for an answer; one that comes all the same is dropped."""
-        self._waiting.discard(request)
+        self._waiting.pop(request, None)
 
     def credit(self, subscription: str, events: int) -> bytes:
         """Return the frame that lets the server send more."""
         return encode_request("subscription.credit", None, CreditNote(subscription=subscription, events=events))
+
+    def _whole(self, data: bytes) -> Answer | Note | None:
+        """Return a batch or a page, decoded in one pass; None: it is neither, or not like that."""
+        try:
+            if data.startswith(_BATCH_HEAD):
+                batch = _batches.decode(data)
+                if batch.jsonrpc == "2.0" and batch.method == _BATCH:
+                    params = batch.params
+                    return Note(_BATCH, EventBatch(params.subscription, params.cursor, params.events, data))
+            elif data.startswith(_ANSWER_HEAD) and self._waiting.get(_number(data)) == _LIST:
+                answer = _pages.decode(data)
+                if answer.jsonrpc == "2.0" and self._waiting.get(answer.id) == _LIST:
+                    del self._waiting[answer.id]
+                    page = answer.result
+                    return Answer(answer.id, EventPage(page.cursor, page.has_more, page.events, data))
+        except _UNREADABLE:
+            # What is wrong with it is found and told by the longer way.
+            pass
+        return None
 
     def receive(self, data: bytes) -> Answer | Failure | Note | None:
         """Return what a frame means; None: nothing that anybody waits for.
@@ -103,15 +194,9 @@ class ClientSession:
         Raises:
             ProtocolViolation: the server does not speak this protocol, or said that we don't: close the connection.
         """
-        if data.startswith(_BATCH_HEAD):
-            try:
-                frame = _batches.decode(data)
-            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-                # What is wrong with it is found and told below.
-                pass
-            else:
-                if frame.jsonrpc == "2.0" and frame.method == _BATCH:
-                    return Note(_BATCH, frame.params)
+        whole = self._whole(data)
+        if whole is not None:
+            return whole
         try:
             envelope = decode_envelope(data)
             if envelope.method is not None:
@@ -129,10 +214,17 @@ class ClientSession:
             raise ProtocolViolation(what)
         if not isinstance(request, int) or request not in self._waiting:
             return None
-        self._waiting.discard(request)
+        del self._waiting[request]
         if error is not None:
             return Failure(request, from_wire(error))
         return Answer(request, envelope.result)
+
+
+def _number(data: bytes) -> int:
+    """Return the id that an answer starts with; 0, which none has: it can't be told so soon."""
+    start = len(_ANSWER_HEAD)
+    digits = data[start : data.find(b",", start, start + _NUMBER_BYTES)]
+    return int(digits) if digits.isdigit() else 0
 
 
 class CreditWindow:

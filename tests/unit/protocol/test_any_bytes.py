@@ -8,10 +8,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from audit.model.errors import ProtocolViolation
-from audit.protocol.client import Answer, ClientSession, Failure, Note
+from audit.protocol.client import Answer, ClientSession, EventPage, Failure, Note
 from audit.protocol.frames import encode_request
 from audit.protocol.limits import CloseCode, Limits
-from audit.protocol.messages import CreditNote, InfoParams
+from audit.protocol.messages import CreditNote, InfoParams, ListParams
 from audit.protocol.methods import CLIENT_NOTIFICATIONS, METHODS, SERVER_NOTIFICATIONS
 from audit.protocol.server import Broken, Call, CreditGranted, Refused, ServerSession
 from tests.strategies import json_values
@@ -110,16 +110,23 @@ def _check_told(event: Refused | Broken) -> None:
 @given(st.lists(frames, max_size=5))
 @example([b'{"jsonrpc":"2.0","id":1}'])
 @example([b'{"jsonrpc":"2.0","id":"\xff","result":1}'])
+@example(
+    [b'{"jsonrpc":"2.0","id":2,"result":{"cursor":"","has_more":false,"events":[{"id":"","index":0,"topics":[]}]}}']
+)
 def test_a_client_says_what_a_frame_means(received: list[bytes]) -> None:
     session = ClientSession()
     session.request("server.info", InfoParams())
+    session.request("events.list", ListParams())
     for data in received:
         try:
             event: Any = session.receive(data)
         except ProtocolViolation:
             continue
         if isinstance(event, Answer):
-            json.loads(bytes(event.result))
+            if isinstance(event.result, EventPage):
+                assert len(event.result.cut()) == len(event.result.events)
+            else:
+                json.loads(bytes(event.result))
         elif isinstance(event, Note):
             assert isinstance(event.params.subscription, str)
         else:

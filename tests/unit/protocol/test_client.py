@@ -4,12 +4,24 @@ import json
 from collections.abc import Callable
 from typing import Any, Final
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from audit.codec.events import decode_events
 from audit.model.errors import NotFound, ProtocolViolation
-from audit.protocol.client import Answer, ClientSession, CreditWindow, Failure, Note, SliceBatch, SlicePage
+from audit.protocol.client import (
+    Answer,
+    ClientSession,
+    CreditWindow,
+    EventBatch,
+    EventPage,
+    Failure,
+    Note,
+    SliceBatch,
+    SlicePage,
+)
 from audit.protocol.errors import to_wire
 from audit.protocol.frames import (
     batch_tail,
@@ -27,8 +39,12 @@ _ODD: Final = b'{"id":"01JD", "x":1.0,"x":2}'
 """An event whose text would not survive being decoded and encoded again."""
 
 
-def _asked(session: ClientSession) -> int:
-    number, _ = session.request("server.info", InfoParams())
+_EVENT: Final = b'{"id":"01JD","index":7,"topics":[["a"]],"salt":"s", "later":{"events":[1]},"data":{"x":1.0}}'
+"""One of a later server, at that."""
+
+
+def _asked(session: ClientSession, method: str = "server.info") -> int:
+    number, _ = session.request(method, InfoParams())
     return number
 
 
@@ -50,6 +66,7 @@ def test_an_answer_goes_to_its_request_once() -> None:
     first, second = _asked(session), _asked(session)
     answer = session.receive(encode_result(second, b'{"a":1}'))
     assert isinstance(answer, Answer)
+    assert isinstance(answer.result, msgspec.Raw)
     assert (answer.id, bytes(answer.result)) == (second, b'{"a":1}')
     assert session.receive(encode_result(second, b"{}")) is None
     failure = session.receive(encode_failure(first, to_wire(NotFound("no event"))))
@@ -73,10 +90,53 @@ def test_events_are_kept_as_they_came() -> None:
     assert isinstance(note.params, SliceBatch)
     assert (note.method, note.params.subscription, note.params.cursor) == ("events.batch", "1", "c")
     assert [bytes(event) for event in note.params.events] == [_ODD, _ODD]
-    answer = session.receive(encode_result(_asked(session), encode_page([_ODD], "c", has_more=True)))
+    answer = session.receive(encode_result(_asked(session, "events.list"), encode_page([_ODD], "c", has_more=True)))
     assert isinstance(answer, Answer)
+    assert isinstance(answer.result, msgspec.Raw)
     page = decode_contents(answer.result, SlicePage)
     assert [bytes(event) for event in page.events] == [_ODD]
+
+
+def test_whole_events_are_decoded_with_their_frame_and_can_still_be_had_as_they_came() -> None:
+    session = ClientSession()
+    note = session.receive(encode_batch("1", batch_tail([_EVENT, _EVENT], "c", "a note")))
+    assert isinstance(note, Note)
+    assert isinstance(note.params, EventBatch)
+    assert (note.params.subscription, note.params.cursor) == ("1", "c")
+    assert note.params.events == decode_events([_EVENT, _EVENT])
+    assert note.params.cut() == [_EVENT, _EVENT]
+    number = _asked(session, "events.list")
+    answer = session.receive(encode_result(number, encode_page([_EVENT], "c", has_more=True, checkpoint="a note")))
+    assert isinstance(answer, Answer)
+    assert isinstance(answer.result, EventPage)
+    assert (answer.id, answer.result.cursor, answer.result.has_more) == (number, "c", True)
+    assert answer.result.events == decode_events([_EVENT])
+    assert answer.result.cut() == [_EVENT]
+    # Answered once.
+    assert session.receive(encode_result(number, encode_page([_EVENT], "c", has_more=True))) is None
+
+
+@pytest.mark.parametrize(
+    "head", [b'{"jsonrpc":"2.0","id":%d', b'{"id":%d,"jsonrpc":"2.0"', b'{"jsonrpc":"2.0", "id":%d']
+)
+def test_an_answer_means_the_same_however_it_is_written(head: bytes) -> None:
+    session = ClientSession()
+    number = _asked(session, "events.list")
+    answer = session.receive(head % number + b',"result":' + encode_page([_EVENT], "c", has_more=False) + b"}")
+    assert isinstance(answer, Answer)
+    page = answer.result if isinstance(answer.result, EventPage) else decode_contents(answer.result, SlicePage)
+    events = page.cut() if isinstance(page, EventPage) else [bytes(event) for event in page.events]
+    assert (page.cursor, page.has_more, events) == ("c", False, [_EVENT])
+
+
+@pytest.mark.parametrize("other", ["log.checkpoint", "events.get"])
+def test_what_looks_like_a_page_and_was_not_asked_for_as_one_is_left_as_it_came(other: str) -> None:
+    session = ClientSession()
+    page = encode_page([_EVENT], "c", has_more=True)
+    answer = session.receive(encode_result(_asked(session, other), page))
+    assert isinstance(answer, Answer)
+    assert isinstance(answer.result, msgspec.Raw)
+    assert bytes(answer.result) == page
 
 
 def test_notes_are_structs() -> None:
@@ -97,6 +157,7 @@ def test_members_of_a_later_server_are_ignored() -> None:
     number = _asked(session)
     answer = session.receive(b'{"jsonrpc":"2.0","id":%d,"trace":"t","result":{"more":1}}' % number)
     assert isinstance(answer, Answer)
+    assert isinstance(answer.result, msgspec.Raw)
     assert decode_contents(answer.result, NoResult) == NoResult()
 
 

@@ -2,6 +2,7 @@
 
 from typing import Any, Final
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -120,6 +121,7 @@ def _conversation(cut: Cut, fragment_bytes: int | None = None) -> list[Any]:
 def _plain(event: Any) -> Any:
     """Return an event in a form that compares."""
     if isinstance(event, Answer):
+        assert isinstance(event.result, msgspec.Raw)
         return ("answer", event.id, bytes(event.result))
     if isinstance(event, Failure):
         return ("failure", event.id, type(event.error), str(event.error))

@@ -6,9 +6,10 @@ from typing import Any, Final
 import msgspec
 import pytest
 
+from audit.codec.events import decode_events
 from audit.model.errors import AuditError
 from audit.model.ids import format_id
-from audit.protocol.client import Answer, ClientSession, Failure, Note, SliceBatch, SlicePage
+from audit.protocol.client import Answer, ClientSession, EventBatch, EventPage, Failure, Note, SliceBatch, SlicePage
 from audit.protocol.errors import WIRE_CODES
 from audit.protocol.frames import decode_contents, decode_request, encode
 from audit.protocol.messages import ListResult
@@ -123,7 +124,10 @@ def _receive(session: ClientSession, frame: dict[str, Any], numbers: dict[Any, t
         return
     assert isinstance(event, Answer)
     assert event.id == number
-    if _is_whole(METHODS[method].result, frame["result"]):
+    if isinstance(event.result, EventPage):
+        assert [json.loads(one) for one in event.result.cut()] == frame["result"]["events"]
+        assert event.result.events == decode_events(event.result.cut())
+    elif _is_whole(METHODS[method].result, frame["result"]):
         kind = SlicePage if METHODS[method].result is ListResult else METHODS[method].result
         decode_contents(event.result, kind)
 
@@ -133,7 +137,10 @@ def _check_note(event: Any, frame: dict[str, Any]) -> None:
     assert event.method == frame["method"]
     assert event.params.subscription == frame["params"]["subscription"]
     assert event.params.cursor == frame["params"]["cursor"]
-    if isinstance(event.params, SliceBatch):
+    if isinstance(event.params, EventBatch):
+        assert [json.loads(one) for one in event.params.cut()] == frame["params"]["events"]
+        assert event.params.events == decode_events(event.params.cut())
+    elif isinstance(event.params, SliceBatch):
         assert [json.loads(bytes(one)) for one in event.params.events] == frame["params"]["events"]
     else:
         assert isinstance(event.params, SERVER_NOTIFICATIONS[event.method])
