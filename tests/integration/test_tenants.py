@@ -2,21 +2,25 @@
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pytest
 
 from audit import Audit, Filter, NewEvent
+from audit.app.keyfiles import create_key, load_signing_key, load_verifier_key
 from audit.app.tenants import create_tenant, list_tenants, tenant_opener, tenant_path
 from audit.client import connect
 from audit.log.clock import SystemClock
 from audit.log.scrub import Scrub
+from audit.log.signing import Signing
 from audit.metrics.builtin import EVENTS
 from audit.metrics.query import Metric
-from audit.model.errors import CursorInvalid, NotFound, StoreExists, StoreMissing, Unauthorized
+from audit.model.errors import CursorInvalid, NotFound, ProofInvalid, StoreExists, StoreMissing, Unauthorized
+from audit.proof.checkpoints import open_checkpoint
 from audit.server.access import OpenAccess
 from audit.server.access.guard import GuardedAccess
 from audit.server.access.rules import ROLES, AccessRules
@@ -46,13 +50,18 @@ def token(store: Path, role: str = "admin") -> str:
 
 @asynccontextmanager
 async def served(
-    data: Path, *, guarded: bool = True, metrics: Sequence[Metric] = (), **options: Any
+    data: Path,
+    *,
+    guarded: bool = True,
+    metrics: Sequence[Metric] = (),
+    signing: Mapping[str, Signing] = MappingProxyType({}),
+    **options: Any,
 ) -> AsyncIterator[Serving]:
     def access(path: Path) -> Any:
         return GuardedAccess(path / NAME, AccessRules(), SystemClock()) if guarded else OpenAccess()
 
     async with Audit.open(data) as log:
-        tenants = tenant_opener(data, access, Scrub(), metrics)
+        tenants = tenant_opener(data, access, Scrub(), metrics, signing)
         serving = log.serve(
             "127.0.0.1:0", options=ServeOptions(**options), access=access(data) if guarded else None, tenants=tenants
         )
@@ -112,6 +121,30 @@ async def test_nothing_crosses(data: Path) -> None:
             with pytest.raises(CursorInvalid):
                 await zoo.list(("a",), cursor=page.cursor)
             assert (await acme.server_info()).store.id != (await zoo.server_info()).store.id
+
+
+async def test_a_tenants_log_is_signed_with_a_key_of_its_own(data: Path, tmp_path: Path) -> None:
+    for name in ("acme", "zoo"):
+        create_tenant(data, name)
+        create_key(tmp_path / f"{name}.key", f"{name}.example/audit")
+    create_tenant(data, "none")
+    signing = {
+        name: Signing(keys=(load_signing_key(tmp_path / f"{name}.key", "key"),), checkpoint_file=tmp_path / name)
+        for name in ("acme", "zoo")
+    }
+    async with served(data, guarded=False, signing=signing) as server:
+        for name, other in (("acme", "zoo"), ("zoo", "acme")):
+            async with connect(url(server, name)) as log:
+                await log.append(NewEvent(topics=[("a",)]))
+                note = await log.checkpoint()
+            key = load_verifier_key(str(tmp_path / f"{name}.key.pub"))
+            assert open_checkpoint(note, [key], f"{name}.example/audit").size == 1
+            with pytest.raises(ProofInvalid):
+                open_checkpoint(note, [load_verifier_key(str(tmp_path / f"{other}.key.pub"))], f"{name}.example/audit")
+        async with connect(url(server, "none")) as log:
+            assert (await log.server_info()).store.key is None
+    # As they were closed.
+    assert (tmp_path / "acme").read_text().startswith("acme.example/audit\n1\n")
 
 
 async def test_whether_there_is_a_tenant_is_told_to_who_is_known_in_it(data: Path) -> None:

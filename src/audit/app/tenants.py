@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from audit.app.audit import Audit
 from audit.log.core import StoreInfo
 from audit.log.scrub import Scrub
+from audit.log.signing import Signing
 from audit.metrics.query import Metric
 from audit.model.errors import NotFound, StoreMissing
 from audit.storage.options import StoreOptions
@@ -32,6 +33,7 @@ TENANT_OPTIONS: Final = StoreOptions(
     reserve_bytes=2 * 1024 * _KIB,
 )
 """So that a hundred of them take no more than 500 MB."""
+_UNSIGNED: Final[Mapping[str, Signing]] = {}
 
 
 def tenant_path(data: Path, name: str) -> Path:
@@ -67,7 +69,11 @@ def list_tenants(data: Path) -> list[str]:
 
 
 def tenant_opener(
-    data: Path, access: Callable[[Path], Access], scrub: Scrub, metrics: Sequence[Metric] = ()
+    data: Path,
+    access: Callable[[Path], Access],
+    scrub: Scrub,
+    metrics: Sequence[Metric] = (),
+    signing: Mapping[str, Signing] = _UNSIGNED,
 ) -> TenantOpener:
     """Return what opens the tenants below a store's directory.
 
@@ -76,6 +82,7 @@ def tenant_opener(
         access: Returns who may do what, by the tenant's directory; blocks, shortly.
         scrub: What is taken out of their events.
         metrics: Registered in each of them, when it is opened.
+        signing: How each signs its checkpoints, by name; one that is not there runs unsigned.
     """
     from audit.server.tenants import Opened  # noqa: PLC0415 - the server is an extra
 
@@ -84,7 +91,7 @@ def tenant_opener(
         if not await asyncio.to_thread((path / _LOG).is_dir):
             raise NotFound(f"there is no tenant {name}")
         rules = await asyncio.to_thread(access, path)
-        log = await Audit.open(path, options=TENANT_OPTIONS, scrub=scrub)
+        log = await Audit.open(path, options=TENANT_OPTIONS, scrub=scrub, signing=signing.get(name, Signing()))
         try:
             for metric in metrics:
                 log.metrics.register(metric)

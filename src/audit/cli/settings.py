@@ -45,6 +45,20 @@ class Given(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     tenant: str | None = None
 
 
+class TenantSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What is said of one tenant's log; see `Settings` for each.
+
+    Attributes:
+        key: Files with the private keys that sign its checkpoints.
+        origin: Its name in them, if not that of the key.
+        checkpoint_file: Where the newest one is kept outside the store.
+    """
+
+    key: list[str] = []
+    origin: str | None = None
+    checkpoint_file: str | None = None
+
+
 class ScrubRule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What is done to some texts of events; see `audit.log.scrub.Rule`. Topics are written as `node/connection`."""
 
@@ -94,6 +108,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         jwt: Whose tokens are believed, beside those of `audit token`.
         cedar: Policies that must allow it, too, whatever somebody has been given.
         scrub: What is taken out of events before they are stored.
+        tenants: What is said of tenants' logs, by name.
         log_format: How the server's log is written.
         log_level: What is worth a line of it.
         metrics: Metrics that the server registers: tables `[metrics.NAME]`, as of `audit.metrics.query.Metric`.
@@ -118,6 +133,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     jwt: JwtSettings | None = None
     cedar: CedarSettings | None = None
     scrub: ScrubSettings = ScrubSettings()
+    tenants: dict[str, TenantSettings] = {}
     log_format: LogFormat = "console"
     log_level: LogLevel = "info"
     metrics: list[Metric] = []

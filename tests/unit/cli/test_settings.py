@@ -57,6 +57,7 @@ def test_every_setting_can_be_in_the_file(file: Path, tmp_path: Path) -> None:
         "certificates": '{ "CN=collector" = { role = "uploader", topics = ["node"] } }',
         "jwt": '{ issuer = "https://id", audience = "audit", jwks = "keys.json" }',
         "cedar": '{ policies = "p.cedar", entities = "e.json" }',
+        "tenants": '{ acme = { key = ["k"], checkpoint_file = "c" } }',
         "scrub": '{ profile = "gdpr", key_file = "k" }',
         "users": '{ root = { role = "admin", topics = ["/"] } }',
         "metrics": '{ denied = { measure = "count", filter = { outcome = "denied" } } }',

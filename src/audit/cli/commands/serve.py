@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from audit.app import Audit
-from audit.app.tenants import tenant_opener
+from audit.app.tenants import tenant_opener, tenant_path
 from audit.cli.credentials import TOKEN_VARIABLE
 from audit.cli.guarding import access_of, tenant_access
 from audit.cli.options import AcceptClock, CheckpointFile, DataDir, Keys, NoUrl, Origin, located, signing_of
@@ -23,7 +23,7 @@ from audit.cli.terminal import flush, write
 from audit.log.scrub import Scrub
 from audit.log.signing import Signing
 from audit.metrics.builtin import EVENTS
-from audit.model.errors import InvalidParameter, Unavailable
+from audit.model.errors import InvalidParameter, NotFound, Unavailable
 
 if TYPE_CHECKING:
     from audit.server.access import Access
@@ -183,6 +183,7 @@ def _start(settings: Settings, named: Mapping[str, str], stray: Iterable[str]) -
     scrub = scrub_of(settings.scrub, named["scrub"])
     by_tenant = tenant_access(settings, named, required=access is not None)
     signing = signing_of(settings.key, settings.origin, settings.checkpoint_file, named["key"])
+    tenants_signing = _tenants_signing(settings, named)
     if not open_to_all and not settings.tls_cert:
         _log.warning("other machines may reach this server, and everything passes in clear text (--tls-cert)")
     options = ServeOptions(
@@ -192,7 +193,20 @@ def _start(settings: Settings, named: Mapping[str, str], stray: Iterable[str]) -
         tls_client_ca=settings.tls_client_ca,
     )
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        runner.run(_serve(settings, options, access, by_tenant, scrub, signing))
+        runner.run(_serve(settings, options, access, by_tenant, scrub, signing, tenants_signing))
+
+
+def _tenants_signing(settings: Settings, named: Mapping[str, str]) -> dict[str, Signing]:
+    """Return how each tenant's log signs its checkpoints."""
+    found = {}
+    for name, given in settings.tenants.items():
+        place = f"{named['tenants']}.{name:.70}"
+        try:
+            tenant_path(Path(), name)
+        except NotFound as error:
+            raise InvalidParameter(place, str(error)) from error
+        found[name] = signing_of(given.key, given.origin, given.checkpoint_file, f"{place}.key")
+    return found
 
 
 async def _serve(  # noqa: PLR0917 - what the settings come to
@@ -202,6 +216,7 @@ async def _serve(  # noqa: PLR0917 - what the settings come to
     by_tenant: Callable[[Path], Access],
     scrub: Scrub,
     signing: Signing,
+    tenants_signing: Mapping[str, Signing],
 ) -> None:
     """Serve until a signal comes, then end in order; a second one ends the process at once."""
     loop = asyncio.get_running_loop()
@@ -228,7 +243,7 @@ async def _serve(  # noqa: PLR0917 - what the settings come to
         metrics = (EVENTS, *settings.metrics)
         for metric in metrics:
             log.metrics.register(metric)
-        tenants = tenant_opener(Path(settings.data or ""), by_tenant, scrub, metrics)
+        tenants = tenant_opener(Path(settings.data or ""), by_tenant, scrub, metrics, tenants_signing)
         async with log.serve(settings.listen, options=options, access=access, tenants=tenants) as server:
             write("".join([address + "\n" for address in server.addresses]).encode())
             flush()
