@@ -81,8 +81,10 @@ def _of_span(choose: random.Random, now_ms: int, others: dict[str, Any]) -> dict
         if choose.random() < 0.6:
             members["seek"] = choose.choice([START_MS, now_ms, choose.randrange(START_MS - 60_000, now_ms + 60_000)])
         if choose.random() < 0.5:
+            seek = members.get("seek") or now_ms
+            # The last of them inverts the span.
             members["seek_end"] = choose.choice(
-                [now_ms, now_ms + 1, choose.randrange(START_MS, now_ms + 600_000), (members.get("seek") or now_ms) + 1]
+                [now_ms, now_ms + 1, choose.randrange(START_MS, now_ms + 600_000), seek + 1, seek - 60_000]
             )
     if choose.random() < 0.7:
         window, hop = choose.choice(

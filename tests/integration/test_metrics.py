@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from typing import Any
 
 import pytest
 
@@ -49,6 +50,31 @@ def test_an_answer_is_what_all_events_say(seed: int) -> None:
             query = random_query(choose, clock.wall_ms())
             result = log.metrics.get(query)
             Oracle(query, events, plan_of(query), result.as_of.time).check(result)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_an_inverted_span_is_an_empty_one_where_it_begins(seed: int) -> None:
+    choose = random.Random(seed)
+    clock = FakeClock()
+    with memory_log(Disk(STORE_ID, LAYOUT), clock=clock, seed=seed) as log:
+        feed(log, choose, clock, 30)
+        events = all_events(log)
+        for measure in ("count", "active", "uptime"):
+            actions: dict[str, Any] = {
+                "active": {"open": "opened", "close": "closed"},
+                "uptime": {"up": "up", "down": "down"},
+            }
+            for back in (1, 999, 60_000):
+                seek = clock.wall_ms() - choose.randrange(200_000)
+                members: dict[str, Any] = {
+                    "measure": measure,
+                    "time": "occurred",
+                    "lateness": choose.choice(["0s", "10s"]),
+                }
+                query = MetricQuery(**members, **actions.get(measure, {}), seek=seek, seek_end=seek - back)
+                result = log.metrics.get(query)
+                Oracle(query, events, plan_of(query), result.as_of.time).check(result)
+                assert [(one.start, one.count) for one in result.windows] == [(result.windows[0].end, 0)]
 
 
 def untimed(result: MetricResult) -> tuple[object, ...]:

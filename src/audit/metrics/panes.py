@@ -348,7 +348,8 @@ class Panes:
     def _late(self, key: int, recorded: Iterable[int]) -> Iterator[int]:
         """Yield, for each event that may be late, up to which end its windows were final when it came."""
         plan = self._plan
-        size, high = plan.pane_ms, plan.high_ms
+        # An inverted span ends where it begins.
+        size, high = plan.pane_ms, None if plan.high_ms is None else max(plan.high_ms, plan.low_ms or 0)
         if not size and high is None:
             return
         end = plan.low_ms or 0 if key == BEFORE else key + size if size else high or 0
