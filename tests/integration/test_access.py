@@ -90,6 +90,15 @@ async def _over_rpc(door: Door, log: Any, what: str, topic: Topic, event_id: str
                 await tail.read(1)
 
         return await _code(first())
+    if what == "metrics":
+        return await _code(log.metrics.get(measure="count", topic=list(topic)))
+    if what == "metrics followed":
+
+        async def snapshot() -> None:
+            async with log.metrics.subscribe(measure="count", topic=list(topic)) as live:
+                await live.snapshot()
+
+        return await _code(snapshot())
     return await _topics_of(log, topic)
 
 
@@ -116,6 +125,7 @@ async def _over_http(door: Door, token: str, what: str, topic: Topic, event_id: 
             "page": f"/v1/events?topic={text}",
             "one event": f"/v1/events/{event_id}",
             "topics": f"/v1/topics?topic={text}",
+            "metrics": f"/v1/metrics?measure=count&topic={text}",
         }[what]
         answer = await fetch(door.base, path, headers=headers)
     if answer.status < 400:
@@ -126,11 +136,9 @@ async def _over_http(door: Door, token: str, what: str, topic: Topic, event_id: 
 
 async def test_every_role_gets_on_every_topic_and_transport_what_the_page_says(tmp_path: Path) -> None:
     answers = _answers()
+    all_below = ("page", "stream", "subscription", "append", "metrics", "metrics followed")
     expected = {
-        "page": answers["page, stream, subscription, append, metrics"],
-        "stream": answers["page, stream, subscription, append, metrics"],
-        "subscription": answers["page, stream, subscription, append, metrics"],
-        "append": answers["page, stream, subscription, append, metrics"],
+        **dict.fromkeys(all_below, answers["page, stream, subscription, append, metrics"]),
         "one event": answers["one event"],
         "topics": answers["topics below it"],
     }
@@ -140,12 +148,13 @@ async def test_every_role_gets_on_every_topic_and_transport_what_the_page_says(t
             token = place.token(role, "a/b")
             async with connect(place.url, token=token) as log:
                 for what, (name, topic) in itertools.product(expected, _TOPICS.items()):
-                    allowed = ("append" if what == "append" else "read") in verbs
+                    verb = "append" if what == "append" else "metrics" if what in all_below[-2:] else "read"
+                    allowed = verb in verbs
                     wanted = expected[what][name] if allowed else "`forbidden`"
                     if what != "stream":
                         found = await _over_rpc(place, log, what, topic, ids[name])
                         assert found == wanted, (role, what, name, "rpc")
-                    if what != "subscription":
+                    if what not in {"subscription", "metrics followed"}:
                         found = await _over_http(place, token, what, topic, ids[name])
                         assert found == wanted, (role, what, name, "http")
 
@@ -168,6 +177,15 @@ async def test_what_is_about_the_whole_log_needs_all_of_it(tmp_path: Path) -> No
                     assert (answer.status == 200) == (verb in verbs and topics == ("/",)), (role, topics, path)
 
 
+async def _erase(door: Door, token: str, what: str, event_id: str) -> str:
+    if what == "rpc":
+        async with connect(door.url, token=token) as log:
+            return await _code(log.erase([event_id], reason="r"))
+    body = json.dumps({"ids": [event_id], "reason": "r"}).encode()
+    answer = await fetch(door.base, "/v1/events/erase", method="POST", headers=JSON | bearer(token), body=body)
+    return "yes" if answer.status < 400 else f"`{answer.json['code']}`"
+
+
 async def test_proofs_and_erasures_are_for_who_may(tmp_path: Path) -> None:
     async with door(tmp_path) as place:
         event = await place.log.append(NewEvent(topics=[("a", "b")]))
@@ -177,13 +195,14 @@ async def test_proofs_and_erasures_are_for_who_may(tmp_path: Path) -> None:
                     may_prove = "prove" in verbs and topic == "/"
                     assert (await _code(log.checkpoint())) == ("yes" if may_prove else "`forbidden`"), (role, topic)
                     assert (await _code(log.inclusion(event.id))) == ("yes" if may_prove else "`forbidden`")
-                    counted = await _code(log.metrics.get(measure="count", topic=["a", "b"]))
-                    assert counted == ("yes" if "metrics" in verbs else "`forbidden`"), (role, topic)
-        async with connect(place.url, token=place.token("auditor", "/")) as log:
-            with pytest.raises(Forbidden):
-                await log.erase([event.id], reason="none")
-        async with connect(place.url, token=place.token("admin", "/")) as log:
-            await log.erase([event.id], reason="asked to")
+                    assert (await _code(log.consistency(1, 1))) == ("yes" if may_prove else "`forbidden`")
+                    assert (await _code(log.selection([0], 1))) == ("yes" if may_prove else "`forbidden`")
+                for what in ("rpc", "http"):
+                    may_erase = "erase" in verbs and topic == "/"
+                    event = await place.log.append(NewEvent(topics=[("a", "b")]))
+                    found = await _erase(place, place.token(role, topic), what, event.id)
+                    assert found == ("yes" if may_erase else "`forbidden`"), (role, topic, what)
+                    assert (await place.log.get(event.id)).erased == may_erase
 
 
 @pytest.mark.parametrize(

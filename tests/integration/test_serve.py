@@ -249,6 +249,14 @@ def _free_ports() -> Any:
         _KEPT.pop().close()
 
 
+def configured(text: str) -> Callable[[Path], tuple[str, ...]]:
+    def arguments(path: Path) -> tuple[str, ...]:
+        (path / "more.toml").write_text(text)
+        return ("--create", "--listen", "127.0.0.1:0", "--config", str(path / "more.toml"))
+
+    return arguments
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
@@ -265,6 +273,10 @@ def _free_ports() -> Any:
         (lambda path: ("--create", "--listen", "127.0.0.1:0", "--tls-cert", str(path / "file")), 5, b"certificate"),
         (lambda _: ("--create", "--config", "/nowhere"), 2, b"--config: can't read /nowhere"),
         (lambda path: ("--create", "--config", str(path / "file")), 2, b"nonsense: is unknown"),
+        (configured('[tenants.A_B]\nkey=["x"]'), 2, b"tenants.A_B: no tenant is called 'A_B'"),
+        (configured('[tenants.acme]\nkey=["/nowhere"]'), 2, b"tenants.acme.key: "),
+        (configured('[cedar]\npolicies="/nowhere"'), 2, b"/nowhere: can't be read"),
+        (configured('[roles.x]\nverbs=["read"]\nevents_per_second=0'), 2, b"roles.x: a rate must be above 0"),
         (lambda _: ("--nonsense",), 2, b"--nonsense"),
         (lambda _: ("--create", "surplus"), 2, b"surplus"),
     ],
