@@ -64,6 +64,7 @@ async def test_what_was_built_is_served_with_its_type_policy_and_how_long_to_kee
     assert "script-src 'self'" in policy
     assert not [part for part in policy if "unsafe" in part or "*" in part]
     assert headers["x-content-type-options"] == "nosniff"
+    assert headers["strict-transport-security"] == "max-age=31536000"
 
 
 def framers(headers: dict[str, str]) -> str:
