@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Sequence
 from datetime import datetime
 from types import TracebackType
@@ -10,6 +9,7 @@ from typing import Any, Final, Self
 
 import msgspec
 
+from audit.client.appending import EncodedCall, encode_events
 from audit.client.core import RemoteCore
 from audit.client.feed import Feed, FeedQuery, events_of
 from audit.client.metrics import RemoteMetrics
@@ -19,7 +19,6 @@ from audit.codec.cursors import Position, decode_cursor, encode_cursor, query_di
 from audit.codec.events import decode_event, event_id_text, event_value
 from audit.log.core import StoreInfo
 from audit.log.erasing import erasing_call
-from audit.log.prepare import prepare_call
 from audit.log.reader import Page
 from audit.log.tail import check_tail_limit
 from audit.log.topics import TopicCount, TopicPage
@@ -33,7 +32,6 @@ from audit.proof.answers import Consistency, Inclusion
 from audit.proof.keys import decode_base64
 from audit.protocol.client import EventPage, SlicePage
 from audit.protocol.messages import (
-    AppendParams,
     AppendResult,
     EraseParams,
     EraseResult,
@@ -95,9 +93,9 @@ class RemoteAudit:
             Unavailable: nothing was written in time.
             OutcomeUnknown: there was no answer in time; only a retry with the event's own idempotency key is safe.
         """
-        prepare_call((event,), None, many=False)
+        call = encode_events((event,), None, many=False)
         try:
-            receipts = await self._append([event], None if event.idempotency_key else _new_key())
+            receipts = await self._append(call)
         except (InvalidParameter, Conflict) as error:
             if not error.parameter.startswith("events[0]"):
                 raise
@@ -118,16 +116,10 @@ class RemoteAudit:
         Raises:
             As `append`; parameters are named `events[n].…`.
         """
-        call = prepare_call(events, idempotency_key)
-        if not call.keyed:
-            idempotency_key = _new_key()
-        elif idempotency_key is None:
-            events = [event if event.idempotency_key else _with_key(event) for event in events]
-        return await self._append(list(events), idempotency_key)
+        return await self._append(encode_events(events, idempotency_key))
 
-    async def _append(self, events: list[NewEvent], key: str | None) -> list[Receipt]:
-        params = AppendParams(events=events, idempotency_key=key)
-        result: AppendResult = await self._core.call("events.append", params, AppendResult, writes=True)
+    async def _append(self, call: EncodedCall) -> list[Receipt]:
+        result: AppendResult = await self._core.call("events.append", call, AppendResult, writes=True)
         return result.receipts
 
     async def get(self, event_id: str) -> Event:
@@ -330,14 +322,6 @@ class RemoteAudit:
     @property
     def _store_id(self) -> str:
         return self._core.connection.info.store.id
-
-
-def _new_key() -> str:
-    return uuid.uuid4().hex
-
-
-def _with_key(event: NewEvent) -> NewEvent:
-    return msgspec.structs.replace(event, idempotency_key=_new_key())
 
 
 def _query_params(query: Query) -> dict[str, Any]:

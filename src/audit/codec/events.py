@@ -100,10 +100,10 @@ def encode_bodies(bodies: list[Body]) -> list[bytes]:
     return _encoder.encode_lines(bodies)[1:-1].split(b"\n{")
 
 
-def without_salt(body: bytes) -> bytes:
-    """Return an encoded body as one request always encodes to: its topics, a comma, and what follows the salt."""
-    at = body.index(_CUT) + 1
-    return body[len(_TOPICS) : at] + body[at + _SALTED :]
+def without_salt(body: bytes, payload_at: int) -> tuple[bytes, bytes]:
+    """Return an encoded body as one request always encodes to: its topics and a comma, and what follows the salt."""
+    at = payload_at + 1
+    return body[len(_TOPICS) : at], body[at + _SALTED :]
 
 
 def salt_texts(random_bytes: bytes) -> list[str]:

@@ -21,10 +21,10 @@ from audit.log.live import LiveMetrics
 from audit.log.measuring import Measuring
 from audit.log.observing import Observers
 from audit.log.open_tails import OpenTails
-from audit.log.prepare import PreparedCall, prepare_call
+from audit.log.prepare import PreparedCall, prepare_call, prepare_calls
 from audit.log.proving import Proofs
 from audit.log.purging import Purger
-from audit.log.queue import Pending, Receipts
+from audit.log.queue import Pending, Receipts, Waiter
 from audit.log.reader import Reader
 from audit.log.recording import Recordings
 from audit.log.registered import Registered
@@ -38,7 +38,7 @@ from audit.log.topics import TopicPage, list_topics
 from audit.log.wakeups import Wakeups
 from audit.metrics.plan import Plan, plan_of
 from audit.metrics.query import MetricQuery
-from audit.model.errors import StoreCorrupt, StoreForked, Unavailable
+from audit.model.errors import AuditError, StoreCorrupt, StoreForked, Unavailable
 from audit.model.event import Actor, Erased, NewEvent, Receipt
 from audit.model.ids import EventId, format_id
 from audit.model.region import EVERYTHING, Region
@@ -190,6 +190,33 @@ class LogCore:
         future = ThreadFuture() if loop is None else loop.create_future()
         self.sequencer.put(Pending(call, future, loop), wait=wait)
         return future
+
+    def submit_together(
+        self,
+        calls: Sequence[tuple[Sequence[NewEvent], str | None]],
+        waiters: Sequence[Waiter],
+        loop: asyncio.AbstractEventLoop,
+    ) -> None:
+        """Check, encode and queue calls that came together, each with its key; tell the waiter of each what becomes.
+
+        Called in the waiters' loop: what is wrong with a call is told at once.
+        """
+        scrubbed: list[tuple[Sequence[NewEvent], str | None]] = []
+        waiting: list[Waiter] = []
+        for (events, key), waiter in zip(calls, waiters, strict=True):
+            try:
+                scrubbed.append((self._scrub.events(events), key))
+                waiting.append(waiter)
+            except AuditError as error:
+                waiter.set_exception(error)
+        for call, waiter in zip(prepare_calls(scrubbed), waiting, strict=True):
+            try:
+                if isinstance(call, AuditError):
+                    waiter.set_exception(call)
+                else:
+                    self.sequencer.put(Pending(call, waiter, loop), wait=True)
+            except AuditError as error:
+                waiter.set_exception(error)
 
     def put(self, call: PreparedCall, *, wait: bool) -> ThreadFuture[Receipts]:
         """Queue a call that is checked and encoded already; errors as of `submit`."""

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from hashlib import sha256
+from itertools import repeat
 from math import isfinite
 from typing import Any, Final, NamedTuple, NoReturn
 
@@ -27,7 +28,7 @@ from audit.codec.events import (
 )
 from audit.log.known import actor_terms, context_terms, is_text, known_kind, target_terms
 from audit.log.problems import check_event
-from audit.model.errors import InvalidParameter, TooLarge
+from audit.model.errors import AuditError, InvalidParameter, TooLarge
 from audit.model.event import (
     MAX_CALL_BYTES,
     MAX_CALL_EVENTS,
@@ -36,14 +37,18 @@ from audit.model.event import (
     MAX_KEY_BYTES,
     NewEvent,
 )
+from audit.proof.hashing import HASH_BYTES
 
-__all__ = ["Errand", "Prepared", "PreparedCall", "prepare_call"]
+__all__ = ["Errand", "Prepared", "PreparedCall", "check_call", "prepare_call", "prepare_calls"]
 
 _MIN_INT: Final = -(2**63)
 _MAX_INT: Final = 2**64 - 1
 # To be copied: that takes two thirds of the time that making one does.
 _CALL_KEY: Final = hashlib.blake2b(digest_size=DIGEST_BYTES, person=b"call")
 _EVENT_KEY: Final = hashlib.blake2b(digest_size=DIGEST_BYTES, person=b"event")
+# Also a UnicodeEncodeError, and ours: whatever it was, `check_event` finds it again and names it.
+_REFUSALS: Final = (TypeError, ValueError, AttributeError, OverflowError, RecursionError)
+_NO_SALTS: Final = repeat("")
 
 
 class Prepared(msgspec.Struct, frozen=True, gc=False):
@@ -107,83 +112,159 @@ def prepare_call(
         InvalidParameter: a member of an event is out of form or bounds.
         TooLarge: an event is over 64 KiB encoded, or the call over 1,000 events or 4 MiB.
     """
-    if isinstance(events, (str, bytes, NewEvent)) or not isinstance(events, Sequence):
+    _check_events(events)
+    prepared = _prepare(events, internal=internal)
+    if prepared is None:
+        _explain(events, many=many, internal=internal)
+    return _call_of(prepared, idempotency_key, many=many)
+
+
+def prepare_calls(calls: Sequence[tuple[Sequence[NewEvent], str | None]]) -> list[PreparedCall | AuditError]:
+    """Check and encode calls that came together, each with its key as `prepare_call` does, in half the time.
+
+    Returns:
+        For each call what is to be written, or what is wrong with it.
+    """
+    together = [event for events, _ in calls for event in events]
+    prepared = _prepare(together, internal=False) if len(together) <= MAX_CALL_EVENTS else None
+    done: list[PreparedCall | AuditError] = []
+    start = 0
+    for events, key in calls:
+        try:
+            if prepared is None or not events:
+                done.append(prepare_call(events, key))
+            else:
+                done.append(_call_of(prepared[start : start + len(events)], key, many=True))
+        except AuditError as error:
+            done.append(error)
+        start += len(events)
+    return done
+
+
+def check_call(events: Sequence[NewEvent], idempotency_key: str | None = None, *, many: bool = True) -> bool:
+    """Check the events of one call all but for their size, and encode nothing; arguments and errors as `prepare_call`.
+
+    Returns:
+        Whether the call, or any of its events, has an idempotency key.
+    """
+    _check_events(events)
+    try:
+        found = _look_at(events, _NO_SALTS, internal=False)
+    except _REFUSALS:
+        found = None
+    if found is None:
+        _explain(events, many=many, internal=False)
+    if idempotency_key is None:
+        return bool(found.keys)
+    _check_call_key(idempotency_key, keyed=bool(found.keys))
+    return True
+
+
+def _check_events(events: object) -> None:
+    if type(events) is not list and (
+        isinstance(events, (str, bytes, NewEvent)) or not isinstance(events, Sequence)
+    ):
         raise InvalidParameter("events", f"must be a list of events, got {type(events).__name__}")
     if not events:
         raise InvalidParameter("events", f"must hold 1-{MAX_CALL_EVENTS} events, holds none")
     if len(events) > MAX_CALL_EVENTS:
         raise TooLarge("events", f"must hold 1-{MAX_CALL_EVENTS} events, holds {len(events)}")
-    call = _prepare(events, many=many, internal=internal)
-    if call is None:
-        _explain(events, many=many, internal=internal)
-    if call.size_bytes > MAX_CALL_BYTES:
-        raise TooLarge("events", f"must have at most {MAX_CALL_BYTES} bytes encoded, have {call.size_bytes}")
+
+
+def _call_of(prepared: list[Prepared], idempotency_key: str | None, *, many: bool) -> PreparedCall:
+    """Return some events as one call; errors as of `prepare_call`."""
+    size = HEADER_BYTES * len(prepared) + sum([len(one.body) for one in prepared])
+    if size > MAX_CALL_BYTES:
+        raise TooLarge("events", f"must have at most {MAX_CALL_BYTES} bytes encoded, have {size}")
+    keyed = any([one.key for one in prepared])
     if idempotency_key is None:
-        return call
-    if call.keyed:
+        return PreparedCall(prepared, size, None, b"", keyed, many)
+    key = _check_call_key(idempotency_key, keyed=keyed)
+    sent: list[bytes] = []
+    for one in prepared:
+        parts = without_salt(one.body, len(one.entry) - HASH_BYTES)
+        sent += (sum(map(len, parts)).to_bytes(4, "big"), *parts)
+    fingerprint = hashlib.blake2b(b"".join(sent), digest_size=DIGEST_BYTES).digest()
+    return PreparedCall(prepared, size, _key_digest(key, _CALL_KEY), fingerprint, keyed=True)
+
+
+def _check_call_key(key: Any, *, keyed: bool) -> bytes:
+    if keyed:
         raise InvalidParameter("idempotency_key", "give one for the call or one for each event, not both")
-    digest = hashlib.blake2b(digest_size=DIGEST_BYTES)
-    for one in call.events:
-        sent = without_salt(one.body)
-        digest.update(len(sent).to_bytes(4, "big") + sent)
-    key = _key_digest(check_key(idempotency_key, "idempotency_key"), _CALL_KEY)
-    return PreparedCall(call.events, call.size_bytes, key, digest.digest(), keyed=True)
+    return check_key(key, "idempotency_key")
 
 
 def _explain(events: Sequence[NewEvent], *, many: bool, internal: bool) -> NoReturn:
     """Raise what is wrong with the first event that can't be prepared."""
     for number, event in enumerate(events):
-        if _prepare((event,), many=many, internal=internal) is None:
+        if _prepare((event,), internal=internal) is None:
             path = f"events[{number}]" if many else "event"
             check_event(event, path, internal=internal)
             raise InvalidParameter(path, "can't be encoded")
     raise InvalidParameter("events", "can't be encoded")
 
 
-def _prepare(events: Sequence[NewEvent], *, many: bool, internal: bool) -> PreparedCall | None:
+class _Looked(NamedTuple):
+    """What events come to, before they are encoded: for each its body and terms, and the keys of those that have one."""
+
+    bodies: list[Body]
+    terms: list[tuple[bytes, ...]]
+    keys: dict[int, bytes]
+
+
+def _prepare(events: Sequence[NewEvent], *, internal: bool) -> list[Prepared] | None:
     """Return the events ready to be numbered, or None if anything at all is wrong with one of them.
 
     They are encoded together, which takes two thirds of the time that one after the other does.
     """
-    bodies: list[Body] = []
-    terms: list[tuple[bytes, ...]] = []
-    keys: dict[int, bytes] = {}
     try:
-        for event, salt in zip(events, salt_texts(os.urandom(SALT_STRIDE * len(events))), strict=True):
-            if type(event) is not NewEvent:
-                return None
-            action, outcome, data = event.action, event.outcome, event.data
-            kind = known_kind(event.topics, action, outcome)
-            if (kind.internal and not internal) or not (data is None or _is_json(data, MAX_DATA_DEPTH)):
-                return None
-            found = kind.terms
-            if (actor := event.actor) is not None:
-                found += actor_terms(actor)
-            # Empty ones too: only a real list and a real mapping may be left out of the stored event.
-            if (targets := event.targets) or type(targets) is not list:
-                found += target_terms(targets)
-            if (context := event.context) or type(context) is not dict:
-                found += context_terms(context)
-            if (occurred_at := event.occurred_at) is not None:
-                occurred_at = _in_utc(occurred_at)
-            if event.idempotency_key is not None:
-                keys[len(terms)] = _key_digest(check_key(event.idempotency_key, "idempotency_key"), _EVENT_KEY)
-            bodies.append(Body(kind.topics, salt, action, occurred_at, actor, targets, outcome, context, data))
-            terms.append(found)
-        encoded = encode_bodies(bodies)
-    except (TypeError, ValueError, AttributeError, OverflowError, RecursionError):
-        # Also a UnicodeEncodeError, and ours: whatever it was, `check_event` finds it again and names it.
+        found = _look_at(events, salt_texts(os.urandom(SALT_STRIDE * len(events))), internal=internal)
+        if found is None:
+            return None
+        encoded = encode_bodies(found.bodies)
+    except _REFUSALS:
         return None
     if max(map(len, encoded)) > MAX_EVENT_BYTES - HEADER_BYTES:
         return None
+    terms = found.terms
     # Of a body as of an event: what comes before the payload belongs to the header.
     entries = [body[: (at := payload_start(body))] + sha256(body[at:]).digest() for body in encoded]
     prepared = list(map(Prepared, encoded, terms, entries))
-    for number, key in keys.items():
-        fingerprint = hashlib.blake2b(without_salt(encoded[number]), digest_size=DIGEST_BYTES).digest()
-        prepared[number] = Prepared(encoded[number], terms[number], entries[number], key, fingerprint)
-    size = HEADER_BYTES * len(encoded) + sum(map(len, encoded))
-    return PreparedCall(prepared, size, None, b"", bool(keys), many)
+    for number, key in found.keys.items():
+        body, entry = encoded[number], entries[number]
+        sent = b"".join(without_salt(body, len(entry) - HASH_BYTES))
+        fingerprint = hashlib.blake2b(sent, digest_size=DIGEST_BYTES).digest()
+        prepared[number] = Prepared(body, terms[number], entry, key, fingerprint)
+    return prepared
+
+
+def _look_at(events: Sequence[NewEvent], salts: Iterable[str], *, internal: bool) -> _Looked | None:
+    """Return what some events come to; None, or one of `_REFUSALS`: something is wrong with one of them."""
+    bodies: list[Body] = []
+    terms: list[tuple[bytes, ...]] = []
+    keys: dict[int, bytes] = {}
+    for event, salt in zip(events, salts, strict=False):
+        if type(event) is not NewEvent:
+            return None
+        action, outcome, data = event.action, event.outcome, event.data
+        kind = known_kind(event.topics, action, outcome)
+        if (kind.internal and not internal) or not (data is None or _is_json(data, MAX_DATA_DEPTH)):
+            return None
+        found = kind.terms
+        if (actor := event.actor) is not None:
+            found += actor_terms(actor)
+        # Empty ones too: only a real list and a real mapping may be left out of the stored event.
+        if (targets := event.targets) or type(targets) is not list:
+            found += target_terms(targets)
+        if (context := event.context) or type(context) is not dict:
+            found += context_terms(context)
+        if (occurred_at := event.occurred_at) is not None:
+            occurred_at = _in_utc(occurred_at)
+        if event.idempotency_key is not None:
+            keys[len(terms)] = _key_digest(check_key(event.idempotency_key, "idempotency_key"), _EVENT_KEY)
+        bodies.append(Body(kind.topics, salt, action, occurred_at, actor, targets, outcome, context, data))
+        terms.append(found)
+    return _Looked(bodies, terms, keys)
 
 
 def _is_json(value: Any, depth: int) -> bool:

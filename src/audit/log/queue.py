@@ -9,18 +9,39 @@ import asyncio
 import threading
 from collections import deque
 from concurrent.futures import Future as ThreadFuture
+from typing import Protocol
 
 from audit.log.prepare import PreparedCall
 from audit.model.errors import AuditError, Overloaded, StoreForked
 from audit.model.event import MAX_CALL_EVENTS, Receipt
 from audit.storage.forks import abandon_after_fork
 
-__all__ = ["COMMIT_BYTES", "COMMIT_EVENTS", "AppendQueue", "Pending"]
+__all__ = ["COMMIT_BYTES", "COMMIT_EVENTS", "AppendQueue", "Pending", "Receipts", "Waiter"]
 
 COMMIT_EVENTS = MAX_CALL_EVENTS
 COMMIT_BYTES = 900 * 1024
 
 Receipts = list[Receipt]
+
+
+class Waiter(Protocol):
+    """Who waits for a call's receipts in an event loop, as a future of it does. Neither method may raise."""
+
+    def cancelled(self) -> bool:
+        """Whether nobody waits any more, and the call need not be committed."""
+        ...
+
+    def done(self) -> bool:
+        """Whether it was told, or gave up."""
+        ...
+
+    def set_result(self, result: Receipts, /) -> None:
+        """Tell the receipts."""
+        ...
+
+    def set_exception(self, exception: AuditError, /) -> None:
+        """Tell what was wrong."""
+        ...
 
 
 class Pending:
@@ -31,7 +52,7 @@ class Pending:
     def __init__(
         self,
         call: PreparedCall,
-        future: asyncio.Future[Receipts] | ThreadFuture[Receipts],
+        future: Waiter | ThreadFuture[Receipts],
         loop: asyncio.AbstractEventLoop | None,
     ) -> None:
         self.call = call

@@ -52,6 +52,9 @@ from audit.server.metriccalls import METRIC_READS
 __all__ = ["READS", "appended_topics", "asked_topics", "erase", "page_result", "version"]
 
 _TOPICS_BYTES: Final = 960 * 1024
+_NORMAL_TOPICS: Final = 4_096
+_normal: Final[dict[Topic, Topic]] = {}
+"""Topics as they came, with what they are once normalised: most events have the same few."""
 _NAME: Final = "audit"
 
 Result = bytes | Awaitable[bytes]
@@ -80,12 +83,17 @@ def appended_topics(events: Sequence[NewEvent]) -> list[Topic]:
     Raises:
         InvalidParameter: one is malformed.
     """
-    seen: dict[Topic, Topic] = {}
+    found: dict[Topic, None] = {}
     for number, event in enumerate(events):
         for place, topic in enumerate(event.topics):
-            if topic not in seen:
-                seen[topic] = to_topic(topic, f"events[{number}].topics[{place}]")
-    return list(dict.fromkeys(seen.values()))
+            normal = _normal.get(topic)
+            if normal is None:
+                normal = to_topic(topic, f"events[{number}].topics[{place}]")
+                if len(_normal) >= _NORMAL_TOPICS:
+                    _normal.clear()
+                _normal[topic] = normal
+            found[normal] = None
+    return list(found)
 
 
 def _info(context: ServerContext, _principal: Principal, _params: InfoParams) -> Result:

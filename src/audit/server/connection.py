@@ -167,20 +167,16 @@ class Connection:
         access = self._context.access
         access.authorise(self._principal, Ask("append", appended_topics(params.events)))
         events = access.stamp(self._principal, params.events)
-        loop = asyncio.get_running_loop()
-        receipts: asyncio.Future[Receipts] = self._context.core.submit(events, params.idempotency_key, loop)
         # No task: a call that only waits for the disk is worth one callback.
-        receipts.add_done_callback(partial(self._appended, call))
+        self._context.intake.put(events, params.idempotency_key, partial(self._appended, call))
 
-    def _appended(self, call: Call, receipts: asyncio.Future[Receipts]) -> None:
-        if receipts.cancelled():
-            return
-        error = receipts.exception()
-        if error is None:
-            self._answer(call, encode(AppendResult(receipts=receipts.result())))
-        elif isinstance(error, AuditError):
-            self._fail(call, error)
-        else:
+    def _appended(self, call: Call, outcome: Receipts | AuditError) -> None:
+        try:
+            if isinstance(outcome, AuditError):
+                self._fail(call, outcome)
+            else:
+                self._answer(call, encode(AppendResult(receipts=outcome)))
+        except Exception as error:  # noqa: BLE001 - one connection's failure ends that connection, and is logged
             self._crashed(error)
 
     def _subscribe(self, call: Call, params: SubscribeParams) -> None:

@@ -11,6 +11,7 @@ from audit.metrics.query import MetricResult
 from audit.server.access import Access, OpenAccess
 from audit.server.feeds import Feeds
 from audit.server.gauges import Gauge, gauge_result
+from audit.server.intake import Intake
 from audit.server.metricfeeds import MetricFeeds
 from audit.server.options import ServeOptions
 from audit.server.shared import SharedBatches
@@ -53,12 +54,14 @@ class ServerContext:
     shared: SharedBatches = field(default_factory=SharedBatches)
     feeds: Feeds = field(init=False)
     metric_feeds: MetricFeeds = field(init=False)
+    intake: Intake = field(init=False)
     started_ms: int = field(init=False)
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
 
     def __post_init__(self) -> None:
         """Make the feeds, which depend on settings, and let the log empty the frames when events are erased."""
         object.__setattr__(self, "feeds", Feeds(self.options.progress_s))
+        object.__setattr__(self, "intake", Intake(self.core))
         object.__setattr__(self, "started_ms", self.core.clock.wall_ms())
         feeds = MetricFeeds(self.core, self.log.metrics, self.gauge, self.options.limits.sent_frame_bytes)
         object.__setattr__(self, "metric_feeds", feeds)
