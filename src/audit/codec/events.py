@@ -21,6 +21,7 @@ from audit.model.topic import Topic
 
 __all__ = [
     "HEADER_BYTES",
+    "SALT_CHARACTERS",
     "SALT_STRIDE",
     "Body",
     "decode_event",
@@ -34,14 +35,15 @@ __all__ = [
     "event_value",
     "is_erased",
     "join_events",
-    "payload_start",
     "salt_texts",
+    "salted",
     "split_event",
     "without_salt",
 ]
 
 SALT_STRIDE: Final = 18
 """Random bytes to draw for a salt: 16, and two that make the rest easy."""
+SALT_CHARACTERS: Final = 22
 ID_SLICE: Final = slice(7, 33)
 _INDEX_AT: Final = 43
 _CUT: Final = b',"salt":"'
@@ -58,7 +60,7 @@ class Body(msgspec.Struct, omit_defaults=True, gc=False):
 
     Attributes:
         topics: As JSON, from `encode_topics`.
-        salt: 16 random bytes in base64url.
+        salt: Empty; the 16 random bytes come in once the body is encoded.
     """
 
     topics: msgspec.Raw
@@ -90,7 +92,7 @@ def encode_topics(topics: Sequence[Topic]) -> msgspec.Raw:
 
 
 def encode_bodies(bodies: list[Body]) -> list[bytes]:
-    """Return each body as it is stored, from `"topics":` to the closing brace.
+    """Return each body from `"topics":` to the closing brace, as it is stored but for its salt (`salted`).
 
     Raises:
         TypeError, ValueError: `data` holds something that is no JSON. NaN, Infinity, bytes and integers beyond 64 bits
@@ -100,25 +102,31 @@ def encode_bodies(bodies: list[Body]) -> list[bytes]:
     return _encoder.encode_lines(bodies)[1:-1].split(b"\n{")
 
 
-def without_salt(body: bytes, payload_at: int) -> tuple[bytes, bytes]:
-    """Return an encoded body as one request always encodes to: its topics and a comma, and what follows the salt."""
-    at = payload_at + 1
-    return body[len(_TOPICS) : at], body[at + _SALTED :]
+def salted(body: bytes, salt: bytes) -> tuple[bytes, bytes]:
+    """Return an encoded body with its salt: what belongs to the header, and the payload."""
+    at = body.index(_NO_SALT)
+    return body[:at], b"".join((_CUT, salt, body[at + len(_CUT) :]))
 
 
-def salt_texts(random_bytes: bytes) -> list[str]:
+def without_salt(body: bytes) -> bytes:
+    """Return an encoded body as an event's fingerprint is made of: its topics, a comma, and what follows the salt."""
+    at = body.index(_NO_SALT)
+    return body[len(_TOPICS) : at + 1] + body[at + len(_NO_SALT) :]
+
+
+def salt_texts(random_bytes: bytes) -> list[bytes]:
     """Return one salt of 16 bytes in base64url for each 18 of some random bytes."""
     count = len(random_bytes) // SALT_STRIDE
     # Two zero bytes after each salt make every text start at a whole character: all are encoded in one go.
     padded = bytearray(random_bytes)
     padded[16::SALT_STRIDE] = bytes(count)
     padded[17::SALT_STRIDE] = bytes(count)
-    text = binascii.b2a_base64(padded, newline=False).translate(_URL_SAFE).decode()
-    return [text[start : start + 22] for start in range(0, 24 * count, 24)]
+    text = binascii.b2a_base64(padded, newline=False).translate(_URL_SAFE)
+    return [text[start : start + SALT_CHARACTERS] for start in range(0, 24 * count, 24)]
 
 
 _TOPICS: Final = b'"topics":'
-_SALTED: Final = len('"salt":""') + 22
+_NO_SALT: Final = _CUT + b'"'
 _URL_SAFE: Final = bytes.maketrans(b"+/", b"-_")
 
 

@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from hashlib import sha256
-from itertools import repeat
 from math import isfinite
 from typing import Any, Final, NamedTuple, NoReturn
 
@@ -19,11 +18,12 @@ import msgspec
 from audit.codec.commits import DIGEST_BYTES
 from audit.codec.events import (
     HEADER_BYTES,
+    SALT_CHARACTERS,
     SALT_STRIDE,
     Body,
     encode_bodies,
-    payload_start,
     salt_texts,
+    salted,
     without_salt,
 )
 from audit.log.known import actor_terms, context_terms, is_text, known_kind, target_terms
@@ -37,7 +37,6 @@ from audit.model.event import (
     MAX_KEY_BYTES,
     NewEvent,
 )
-from audit.proof.hashing import HASH_BYTES
 
 __all__ = ["Errand", "Prepared", "PreparedCall", "check_call", "prepare_call", "prepare_calls"]
 
@@ -48,7 +47,6 @@ _CALL_KEY: Final = hashlib.blake2b(digest_size=DIGEST_BYTES, person=b"call")
 _EVENT_KEY: Final = hashlib.blake2b(digest_size=DIGEST_BYTES, person=b"event")
 # Also a UnicodeEncodeError, and ours: whatever it was, `check_event` finds it again and names it.
 _REFUSALS: Final = (TypeError, ValueError, AttributeError, OverflowError, RecursionError)
-_NO_SALTS: Final = repeat("")
 
 
 class Prepared(msgspec.Struct, frozen=True, gc=False):
@@ -113,10 +111,10 @@ def prepare_call(
         TooLarge: an event is over 64 KiB encoded, or the call over 1,000 events or 4 MiB.
     """
     _check_events(events)
-    prepared = _prepare(events, internal=internal)
-    if prepared is None:
+    found = _prepare(events, internal=internal)
+    if found is None:
         _explain(events, many=many, internal=internal)
-    return _call_of(prepared, idempotency_key, many=many)
+    return _call_of(*found, idempotency_key, many=many)
 
 
 def prepare_calls(calls: Sequence[tuple[Sequence[NewEvent], str | None]]) -> list[PreparedCall | AuditError]:
@@ -126,15 +124,16 @@ def prepare_calls(calls: Sequence[tuple[Sequence[NewEvent], str | None]]) -> lis
         For each call what is to be written, or what is wrong with it.
     """
     together = [event for events, _ in calls for event in events]
-    prepared = _prepare(together, internal=False) if len(together) <= MAX_CALL_EVENTS else None
+    found = _prepare(together, internal=False) if 0 < len(together) <= MAX_CALL_EVENTS else None
     done: list[PreparedCall | AuditError] = []
     start = 0
     for events, key in calls:
         try:
-            if prepared is None or not events:
+            if found is None or not events:
                 done.append(prepare_call(events, key))
             else:
-                done.append(_call_of(prepared[start : start + len(events)], key, many=True))
+                stop = start + len(events)
+                done.append(_call_of(found.events[start:stop], found.sent[start:stop], key, many=True))
         except AuditError as error:
             done.append(error)
         start += len(events)
@@ -149,7 +148,7 @@ def check_call(events: Sequence[NewEvent], idempotency_key: str | None = None, *
     """
     _check_events(events)
     try:
-        found = _look_at(events, _NO_SALTS, internal=False)
+        found = _look_at(events, internal=False)
     except _REFUSALS:
         found = None
     if found is None:
@@ -171,7 +170,9 @@ def _check_events(events: object) -> None:
         raise TooLarge("events", f"must hold 1-{MAX_CALL_EVENTS} events, holds {len(events)}")
 
 
-def _call_of(prepared: list[Prepared], idempotency_key: str | None, *, many: bool) -> PreparedCall:
+def _call_of(
+    prepared: list[Prepared], sent: list[bytes], idempotency_key: str | None, *, many: bool
+) -> PreparedCall:
     """Return some events as one call; errors as of `prepare_call`."""
     size = HEADER_BYTES * len(prepared) + sum([len(one.body) for one in prepared])
     if size > MAX_CALL_BYTES:
@@ -180,11 +181,8 @@ def _call_of(prepared: list[Prepared], idempotency_key: str | None, *, many: boo
     if idempotency_key is None:
         return PreparedCall(prepared, size, None, b"", keyed, many)
     key = _check_call_key(idempotency_key, keyed=keyed)
-    sent: list[bytes] = []
-    for one in prepared:
-        parts = without_salt(one.body, len(one.entry) - HASH_BYTES)
-        sent += (sum(map(len, parts)).to_bytes(4, "big"), *parts)
-    fingerprint = hashlib.blake2b(b"".join(sent), digest_size=DIGEST_BYTES).digest()
+    # No event as sent has a line break in it.
+    fingerprint = hashlib.blake2b(b"\n".join(sent), digest_size=DIGEST_BYTES).digest()
     return PreparedCall(prepared, size, _key_digest(key, _CALL_KEY), fingerprint, keyed=True)
 
 
@@ -212,38 +210,45 @@ class _Looked(NamedTuple):
     keys: dict[int, bytes]
 
 
-def _prepare(events: Sequence[NewEvent], *, internal: bool) -> list[Prepared] | None:
+class _Encoded(NamedTuple):
+    """Events ready to be numbered, and each as one request always encodes to: without a salt."""
+
+    events: list[Prepared]
+    sent: list[bytes]
+
+
+def _prepare(events: Sequence[NewEvent], *, internal: bool) -> _Encoded | None:
     """Return the events ready to be numbered, or None if anything at all is wrong with one of them.
 
     They are encoded together, which takes two thirds of the time that one after the other does.
     """
     try:
-        found = _look_at(events, salt_texts(os.urandom(SALT_STRIDE * len(events))), internal=internal)
+        found = _look_at(events, internal=internal)
         if found is None:
             return None
-        encoded = encode_bodies(found.bodies)
+        sent = encode_bodies(found.bodies)
     except _REFUSALS:
         return None
-    if max(map(len, encoded)) > MAX_EVENT_BYTES - HEADER_BYTES:
+    if max(map(len, sent)) + SALT_CHARACTERS > MAX_EVENT_BYTES - HEADER_BYTES:
         return None
-    terms = found.terms
-    # Of a body as of an event: what comes before the payload belongs to the header.
-    entries = [body[: (at := payload_start(body))] + sha256(body[at:]).digest() for body in encoded]
-    prepared = list(map(Prepared, encoded, terms, entries))
+    prepared: list[Prepared] = []
+    for body, salt, terms in zip(sent, salt_texts(os.urandom(SALT_STRIDE * len(sent))), found.terms, strict=True):
+        header, payload = salted(body, salt)
+        # Of a body as of an event: what comes before the payload belongs to the header.
+        prepared.append(Prepared(header + payload, terms, header + sha256(payload).digest()))
     for number, key in found.keys.items():
-        body, entry = encoded[number], entries[number]
-        sent = b"".join(without_salt(body, len(entry) - HASH_BYTES))
-        fingerprint = hashlib.blake2b(sent, digest_size=DIGEST_BYTES).digest()
-        prepared[number] = Prepared(body, terms[number], entry, key, fingerprint)
-    return prepared
+        one = prepared[number]
+        fingerprint = hashlib.blake2b(without_salt(sent[number]), digest_size=DIGEST_BYTES).digest()
+        prepared[number] = Prepared(one.body, one.terms, one.entry, key, fingerprint)
+    return _Encoded(prepared, sent)
 
 
-def _look_at(events: Sequence[NewEvent], salts: Iterable[str], *, internal: bool) -> _Looked | None:
+def _look_at(events: Sequence[NewEvent], *, internal: bool) -> _Looked | None:
     """Return what some events come to; None, or one of `_REFUSALS`: something is wrong with one of them."""
     bodies: list[Body] = []
     terms: list[tuple[bytes, ...]] = []
     keys: dict[int, bytes] = {}
-    for event, salt in zip(events, salts, strict=False):
+    for event in events:
         if type(event) is not NewEvent:
             return None
         action, outcome, data = event.action, event.outcome, event.data
@@ -262,7 +267,7 @@ def _look_at(events: Sequence[NewEvent], salts: Iterable[str], *, internal: bool
             occurred_at = _in_utc(occurred_at)
         if event.idempotency_key is not None:
             keys[len(terms)] = _key_digest(check_key(event.idempotency_key, "idempotency_key"), _EVENT_KEY)
-        bodies.append(Body(kind.topics, salt, action, occurred_at, actor, targets, outcome, context, data))
+        bodies.append(Body(kind.topics, "", action, occurred_at, actor, targets, outcome, context, data))
         terms.append(found)
     return _Looked(bodies, terms, keys)
 
