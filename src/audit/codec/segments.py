@@ -105,9 +105,8 @@ class Segment:
         for position, terms in enumerate(commit.terms[start:stop], len(self.events)):
             for term in terms:
                 lists[term].append(position)
-        for claim in commit.claims:
-            if start <= claim.position < stop:
-                self.claims.append(claim.moved(base))
+        if commit.claims:
+            self.claims += [claim.moved(base) for claim in commit.claims if start <= claim.position < stop]
         added = commit.events[start:stop]
         if added and not self.events:
             self.first_id = event_value(added[0])

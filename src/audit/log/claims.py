@@ -84,7 +84,8 @@ class Filling:
             return list(self._receipts_of(known))
         start, count = len(self.events), len(call.events)
         self.events += call.events
-        self._claim([Claim(key, call.fingerprint, start, count, of_call=True)])
+        claim = self._filled[key] = Claim(key, call.fingerprint, start, count, True)
+        self.claims.append(claim)
         return range(start, start + count)
 
     def _add_keyed_events(self, call: PreparedCall) -> Slots:
@@ -131,7 +132,7 @@ class Filling:
 
     def _claim(self, claims: list[Claim]) -> None:
         self.claims += claims
-        self._filled.update((claim.digest, claim) for claim in claims)
+        self._filled.update([(claim.digest, claim) for claim in claims])
 
 
 def _check(kept: bytes, asked: bytes, call: PreparedCall, number: int | None = None) -> None:

@@ -22,16 +22,15 @@ from audit.storage.driver import error_text, plyvel, reading
 from audit.storage.erasing import Rewritten, erasure_key
 from audit.storage.expiry import Expired, find_expired
 from audit.storage.metricrecords import put_metrics
-from audit.storage.port import Batch, Erasure, KnownClaim, SignedCheckpoint
+from audit.storage.port import Batch, Erasure, SignedCheckpoint
 from audit.storage.records import (
     decode_count,
     encode_checkpoint,
     encode_count,
     encode_erasure,
-    encode_receipt,
+    encode_receipts,
     encode_tile,
     encode_tree,
-    receipt_key,
 )
 from audit.storage.rollups import RollupWriter
 
@@ -157,8 +156,5 @@ def _put_segment(puts: Any, segment: Segment, layout: Layout) -> None:
         return
     key = SEGMENT_RECEIPTS + own
     put(key, seal_record(key, encode_claims(segment.claims)))
-    for claim in segment.claims:
-        key = receipt_key(claim.digest)
-        first_id = event_value(segment.events[claim.position])
-        index = segment.first_index + claim.position
-        put(key, encode_receipt(key, KnownClaim(claim.fingerprint, first_id, index, claim.length, claim.of_call)))
+    for key, record in encode_receipts(segment):
+        put(key, record)

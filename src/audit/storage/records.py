@@ -9,6 +9,7 @@ import msgspec
 
 from audit.codec.checksum import open_record, seal_record
 from audit.codec.commits import DIGEST_BYTES
+from audit.codec.segments import Segment, id_bytes_of
 from audit.codec.keys import CHECKPOINT, ID_BYTES, META, RECEIPT, TREE, describe, key_of_checkpoint, key_of_tile
 from audit.model.errors import StoreCorrupt, StoreFormat
 from audit.proof.hashing import HASH_BYTES
@@ -28,6 +29,7 @@ __all__ = [
     "encode_erasure",
     "encode_meta",
     "encode_receipt",
+    "encode_receipts",
     "encode_tile",
     "encode_tree",
     "receipt_key",
@@ -112,10 +114,25 @@ def receipt_key(digest: bytes) -> bytes:
 
 def encode_receipt(key: bytes, claim: KnownClaim) -> bytes:
     """Return the record of an idempotency key's receipt."""
-    body = _RECEIPT.pack(
-        claim.fingerprint, claim.first_id.to_bytes(16, "big"), claim.first_index, claim.length, claim.of_call
-    )
-    return seal_record(key, body)
+    first_id = claim.first_id.to_bytes(16, "big")
+    return _receipt(key, claim.fingerprint, first_id, claim.first_index, claim.length, claim.of_call)
+
+
+def encode_receipts(segment: Segment) -> list[tuple[bytes, bytes]]:
+    """Return key and record of the receipt of each idempotency key in a segment."""
+    events, first_index = segment.events, segment.first_index
+    made = []
+    for claim in segment.claims:
+        key = RECEIPT + claim.digest
+        place = claim.position
+        first_id = id_bytes_of(events[place])
+        record = _receipt(key, claim.fingerprint, first_id, first_index + place, claim.length, claim.of_call)
+        made.append((key, record))
+    return made
+
+
+def _receipt(key: bytes, fingerprint: bytes, first_id: bytes, first_index: int, length: int, of_call: bool) -> bytes:  # noqa: PLR0917
+    return seal_record(key, _RECEIPT.pack(fingerprint, first_id, first_index, length, of_call))
 
 
 def decode_receipt(key: bytes, record: bytes) -> KnownClaim:
