@@ -84,7 +84,7 @@ class Filling:
             return list(self._receipts_of(known))
         start, count = len(self.events), len(call.events)
         self.events += call.events
-        claim = self._filled[key] = Claim(key, call.fingerprint, start, count, True)
+        claim = self._filled[key] = Claim(key, call.fingerprint, start, count, of_call=True)
         self.claims.append(claim)
         return range(start, start + count)
 

@@ -160,10 +160,8 @@ def check_call(events: Sequence[NewEvent], idempotency_key: str | None = None, *
     return True
 
 
-def _check_events(events: object) -> None:
-    if type(events) not in _USUAL and (
-        isinstance(events, (str, bytes, NewEvent)) or not isinstance(events, Sequence)
-    ):
+def _check_events(events: Any) -> None:
+    if type(events) not in _USUAL and (isinstance(events, (str, bytes, NewEvent)) or not isinstance(events, Sequence)):
         raise InvalidParameter("events", f"must be a list of events, got {type(events).__name__}")
     if not events:
         raise InvalidParameter("events", f"must hold 1-{MAX_CALL_EVENTS} events, holds none")
@@ -171,14 +169,12 @@ def _check_events(events: object) -> None:
         raise TooLarge("events", f"must hold 1-{MAX_CALL_EVENTS} events, holds {len(events)}")
 
 
-def _call_of(
-    prepared: list[Prepared], sent: list[bytes], idempotency_key: str | None, *, many: bool
-) -> PreparedCall:
+def _call_of(prepared: list[Prepared], sent: list[bytes], idempotency_key: str | None, *, many: bool) -> PreparedCall:
     """Return some events as one call; errors as of `prepare_call`."""
     size = HEADER_BYTES * len(prepared) + sum([len(one.body) for one in prepared])
     if size > MAX_CALL_BYTES:
         raise TooLarge("events", f"must have at most {MAX_CALL_BYTES} bytes encoded, have {size}")
-    keyed = any([one.key for one in prepared])
+    keyed = any(one.key for one in prepared)
     if idempotency_key is None:
         return PreparedCall(prepared, size, None, b"", keyed, many)
     key = _check_call_key(idempotency_key, keyed=keyed)
@@ -204,7 +200,7 @@ def _explain(events: Sequence[NewEvent], *, many: bool, internal: bool) -> NoRet
 
 
 class _Looked(NamedTuple):
-    """What events come to, before they are encoded: for each its body and terms, and the keys of those that have one."""
+    """What events come to, before they are encoded: the body and terms of each, and the keys of those that have one."""
 
     bodies: list[Body]
     terms: list[tuple[bytes, ...]]

@@ -58,7 +58,7 @@ MAX_REASON_BYTES: Final = 1024
 """Bytes of the reason given for an erasure."""
 
 
-class Actor(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+class Actor(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True, forbid_unknown_fields=True):
     """Who did it. Found by `id`."""
 
     type: str
@@ -66,7 +66,7 @@ class Actor(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbi
     name: str | None = None
 
 
-class Target(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+class Target(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True, forbid_unknown_fields=True):
     """What it was done to. Found by `id`."""
 
     type: str
@@ -74,7 +74,7 @@ class Target(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forb
     name: str | None = None
 
 
-class NewEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+class NewEvent(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True, forbid_unknown_fields=True):
     """What happened, as a caller gives it: not yet recorded.
 
     Attributes:
@@ -100,7 +100,7 @@ class NewEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, fo
     idempotency_key: str | None = None
 
 
-class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Event(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
     """What happened, committed and immutable. Once erased, only `payload_hash` is left beside id, index and topics.
 
     Attributes:

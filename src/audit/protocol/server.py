@@ -28,11 +28,26 @@ from audit.protocol.frames import (
     request_id,
 )
 from audit.protocol.limits import CloseCode, Limits
-from audit.protocol.messages import CreditNote, EndNote, EndReason, WireError, WireErrorData
+from audit.protocol.messages import AppendParams, CreditNote, EndNote, EndReason, WireError, WireErrorData
 from audit.protocol.methods import CLIENT_NOTIFICATIONS, METHODS
 
 __all__ = ["Broken", "Call", "CreditGranted", "Refused", "ServerSession"]
 
+
+class _AppendFrame(msgspec.Struct, gc=False, forbid_unknown_fields=True):
+    """A whole append, decoded in one pass: by its envelope first, its events would be scanned twice."""
+
+    jsonrpc: str
+    id: int
+    method: str
+    params: AppendParams
+
+
+_appends: Final = msgspec.json.Decoder(_AppendFrame)
+_APPEND: Final = b'"method":"events.append"'
+_HEAD_BYTES: Final = 96
+"""Bytes of a message in which an append says that it is one, as our client writes it."""
+_MAX_USUAL_ID: Final = 2**53
 _NOT_JSON: Final = -32700
 _NAME_DIGITS: Final = 18
 """Of a subscription's name; no connection lives to see more."""
@@ -99,11 +114,26 @@ class ServerSession:
             except UnicodeDecodeError:
                 return Broken(None, CloseCode.BAD_TEXT, "text must be valid UTF-8")
         try:
-            return self._message(data)
+            return self._append(data) or self._message(data)
         except msgspec.DecodeError as error:
             data_of = WireErrorData(code="parse_error", retryable=False)
             told = WireError(code=_NOT_JSON, message=f"no JSON: {error}", data=data_of)
             return Broken(encode_failure(None, told), CloseCode.BAD_FRAME, "no JSON")
+
+    def _append(self, data: bytes) -> Call | None:
+        """Return the call that a usual append is; None: it is another message, or something may be wrong with it."""
+        if _APPEND not in data[:_HEAD_BYTES]:
+            return None
+        try:
+            frame = _appends.decode(data)
+            usual = frame.jsonrpc == "2.0" and frame.method == "events.append" and 0 <= frame.id < _MAX_USUAL_ID
+            if not usual:
+                return None
+            self._check_new(frame.id)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, AuditError):
+            # Found again, and told.
+            return None
+        return self._admitted(frame.id, frame.method, frame.params)
 
     def _message(self, data: bytes) -> Call | CreditGranted | Refused | Broken | None:
         request: RequestId | None = None
@@ -127,13 +157,18 @@ class ServerSession:
             raise MethodNotFound(f"no method {name[:80]!r}")
         if request is None:
             raise ProtocolViolation(f"{name} needs an id, so that it can be answered")
+        self._check_new(request)
+        return self._admitted(request, name, decode_contents(envelope.params, method.params))
+
+    def _check_new(self, request: RequestId) -> None:
         if request in self._in_flight:
             raise ProtocolViolation(f"a request with the id {request!r} is in flight already")
         if len(self._in_flight) >= self._limits.requests:
             raise Overloaded(f"{len(self._in_flight)} requests of this connection are in flight already")
-        params = decode_contents(envelope.params, method.params)
+
+    def _admitted(self, request: RequestId, method: str, params: Any) -> Call:
         self._in_flight.add(request)
-        return Call(request, name, params)
+        return Call(request, method, params)
 
     def _refused(self, request: RequestId | None, error: AuditError) -> Refused:
         # An error with the id of another request would be taken for that one's answer.

@@ -9,8 +9,8 @@ import msgspec
 
 from audit.codec.checksum import open_record, seal_record
 from audit.codec.commits import DIGEST_BYTES
-from audit.codec.segments import Segment, id_bytes_of
 from audit.codec.keys import CHECKPOINT, ID_BYTES, META, RECEIPT, TREE, describe, key_of_checkpoint, key_of_tile
+from audit.codec.segments import Segment, id_bytes_of
 from audit.model.errors import StoreCorrupt, StoreFormat
 from audit.proof.hashing import HASH_BYTES
 from audit.proof.tiles import TILE_WIDTH, Tile
@@ -115,7 +115,7 @@ def receipt_key(digest: bytes) -> bytes:
 def encode_receipt(key: bytes, claim: KnownClaim) -> bytes:
     """Return the record of an idempotency key's receipt."""
     first_id = claim.first_id.to_bytes(16, "big")
-    return _receipt(key, claim.fingerprint, first_id, claim.first_index, claim.length, claim.of_call)
+    return _receipt(key, claim.fingerprint, first_id, claim.first_index, claim.length, of_call=claim.of_call)
 
 
 def encode_receipts(segment: Segment) -> list[tuple[bytes, bytes]]:
@@ -126,12 +126,12 @@ def encode_receipts(segment: Segment) -> list[tuple[bytes, bytes]]:
         key = RECEIPT + claim.digest
         place = claim.position
         first_id = id_bytes_of(events[place])
-        record = _receipt(key, claim.fingerprint, first_id, first_index + place, claim.length, claim.of_call)
+        record = _receipt(key, claim.fingerprint, first_id, first_index + place, claim.length, of_call=claim.of_call)
         made.append((key, record))
     return made
 
 
-def _receipt(key: bytes, fingerprint: bytes, first_id: bytes, first_index: int, length: int, of_call: bool) -> bytes:  # noqa: PLR0917
+def _receipt(key: bytes, fingerprint: bytes, first_id: bytes, first_index: int, length: int, *, of_call: bool) -> bytes:
     return seal_record(key, _RECEIPT.pack(fingerprint, first_id, first_index, length, of_call))
 
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from audit import Actor, InvalidParameter, NewEvent, Target, TooLarge
 from audit.codec.events import decode_event
 from audit.log.deciding import number_events
-from audit.log.prepare import prepare_call
+from audit.log.prepare import check_call, prepare_call, prepare_calls
 from audit.log.problems import check_event
 from audit.model.event import MAX_CALL_BYTES, MAX_EVENT_BYTES
 from audit.testing import memory_log
@@ -363,6 +363,38 @@ def test_a_fingerprint_is_of_the_request_as_sent(one: NewEvent, other: NewEvent)
     changed = msgspec.structs.replace(one, data=[one.data])
     assert own(changed) != own(one)
     assert prints(changed) != prints(one)
+
+
+@given(st.lists(st.tuples(st.lists(new_events, min_size=1, max_size=3), st.none()), max_size=4), st.data())
+def test_calls_prepared_together_are_those_prepared_one_by_one(calls: list[Any], data: st.DataObject) -> None:
+    calls = [
+        (events, None if any(one.idempotency_key for one in events) else key)
+        for (events, _), key in zip(calls, "abcdef", strict=False)
+    ]
+    wrong = data.draw(st.none() | st.integers(0, len(calls)))
+    if wrong is not None:
+        calls.insert(wrong, ([event(), event(topics=[])], None))
+    together = prepare_calls(calls)
+    assert len(together) == len(calls)
+    for (events, key), found in zip(calls, together, strict=True):
+        if isinstance(found, InvalidParameter):
+            assert refusal(lambda: prepare_call(events, key)) == str(found) != ""  # noqa: B023 - called at once
+            continue
+        assert not isinstance(found, Exception)
+        alone = prepare_call(events, key)
+        assert (found.key, found.fingerprint, found.keyed) == (alone.key, alone.fingerprint, alone.keyed)
+        assert (found.size_bytes, found.many) == (alone.size_bytes, alone.many)
+        for one, same in zip(found.events, alone.events, strict=True):
+            assert (one.terms, one.key, one.fingerprint) == (same.terms, same.key, same.fingerprint)
+            assert len(one.body) == len(same.body)
+
+
+@pytest.mark.parametrize("members", [members for members, _ in BAD])
+def test_a_check_alone_refuses_what_preparing_refuses_but_for_its_text(members: dict[str, Any]) -> None:
+    events = [event(), event(**members)]
+    found = refusal(lambda: check_call(events))
+    assert found is None or found == refusal(lambda: prepare_call(events))
+    assert found is not None or "\\ud" in ascii(members)
 
 
 def test_keys_of_calls_and_of_events_are_kept_apart() -> None:

@@ -6,10 +6,11 @@ from typing import Any, Final
 
 import pytest
 
+from audit import NewEvent
 from audit.model.errors import InvalidParameter, NotFound, Overloaded, ProtocolViolation
 from audit.protocol.frames import batch_tail, encode_request
 from audit.protocol.limits import CloseCode, Limits
-from audit.protocol.messages import GetParams, InfoParams, ListParams
+from audit.protocol.messages import AppendParams, GetParams, InfoParams, ListParams
 from audit.protocol.server import Broken, Call, CreditGranted, Refused, ServerSession
 
 _INFO: Final = b'{"jsonrpc":"2.0","id":1,"method":"server.info"}'
@@ -42,6 +43,37 @@ def _subscribed(session: ServerSession, credit: int = 5) -> str:
 
 
 # Requests
+
+
+@pytest.mark.parametrize("request_id", [0, 2**53, 2**70, -1, "a"])
+@pytest.mark.parametrize("head", [b'{"jsonrpc":"2.0",', b'{"jsonrpc":"2.0"  ,' + b" " * 100])
+def test_an_append_is_the_same_call_however_it_is_written(request_id: Any, head: bytes) -> None:
+    session = _session(requests=1)
+    params = AppendParams(events=[NewEvent(topics=[("a", "b")], data={"n": 1})], idempotency_key="k")
+    usual = b'{"jsonrpc":"2.0",'
+    frame = head + encode_request("events.append", request_id, params).removeprefix(usual)
+    assert session.receive(frame) == Call(request_id, "events.append", params)
+    assert session.in_flight == 1
+    number, _, message, _ = _error(session.receive(frame))
+    assert (number, "in flight already" in message) == (None, True)
+    assert _error(session.receive(encode_request("events.append", 7, params)))[3]["code"] == "overloaded"
+    assert session.in_flight == 1
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        (b'"topics"', b'"topic"', "events[0].topic"),
+        (b'"2.0"', b'"1.0"', "jsonrpc"),
+        (b'"params"', b'"parms"', "parms"),
+        (b'[["a"]]', b"[[1]]", "events[0].topics[0][0]"),
+    ],
+)
+def test_what_is_wrong_with_an_append_is_named(old: bytes, new: bytes, told: str) -> None:
+    session = _session()
+    frame = encode_request("events.append", 3, AppendParams(events=[NewEvent(topics=[("a",)])]))
+    assert told in _error(session.receive(frame.replace(old, new)))[2]
+    assert session.in_flight == 0
 
 
 @pytest.mark.parametrize("request_id", [0, -5, 2**70, "", "a", "ä"])
