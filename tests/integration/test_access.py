@@ -23,6 +23,7 @@ from audit.model.errors import Forbidden, NotFound, Overloaded, Unauthorized
 from audit.model.topic import Topic, parse_topic
 from audit.protocol.errors import from_wire, to_wire
 from audit.server.access.addresses import parse_network
+from audit.server.access.callers import SESSION_MS
 from audit.server.access.guard import GuardedAccess
 from audit.server.access.rules import ROLES, VERBS, AccessRules, Assigned, Role
 from audit.testing import FakeClock, memory_audit
@@ -349,6 +350,48 @@ async def test_a_session_is_a_cookie_that_no_script_reads(tmp_path: Path) -> Non
         assert (await fetch(place.base, "/v1/session", method="DELETE", headers=evil)).status == 403
         assert (await fetch(place.base, "/v1/session", method="DELETE", headers=headers)).status == 204
         assert (await fetch(place.base, "/v1/events?topic=a", headers=headers)).status == 401
+
+
+@pytest.mark.parametrize("by", ["cookie", "ticket"])
+@pytest.mark.parametrize("end", ["signed out", "expired"])
+async def test_what_was_opened_by_a_session_ends_with_it(tmp_path: Path, by: str, end: str) -> None:
+    clock = FakeClock()
+    async with door(tmp_path, clock=clock) as place:
+        known = bearer(place.token("reader", "a"))
+        cookie = (await fetch(place.base, "/v1/session", method="POST", headers=known)).headers["set-cookie"]
+        headers = {"cookie": cookie.split(";")[0]}
+        offered = [Subprotocol("audit.v1.json")]
+        if by == "ticket":
+            answer = await fetch(place.base, "/v1/tickets", method="POST", headers=headers)
+            offered.append(Subprotocol(answer.json["subprotocol"]))
+        shown = headers if by == "cookie" else {}
+        async with (
+            websocket(place.url, subprotocols=offered, additional_headers=shown) as socket,
+            stream(place.base, "/v1/events/stream?topic=a", headers=headers) as opened,
+        ):
+            await socket.send('{"jsonrpc":"2.0","id":1,"method":"events.subscribe","params":{"topic":["a"]}}')
+            assert "subscription" in str(await socket.recv())
+            clock.advance(SESSION_MS - 1)
+            await place.access.look()
+            await socket.send('{"jsonrpc":"2.0","id":2,"method":"events.list","params":{"topic":["a"]}}')
+            if end == "expired":
+                clock.advance(1)
+            else:
+                assert (await fetch(place.base, "/v1/session", method="DELETE", headers=headers)).status == 204
+            await place.access.look()
+            with pytest.raises(ConnectionClosed, match=r"4401 .* the session is over"):
+                await _receive_all(socket)
+            last = None
+            while (message := await opened.message()) is not None:
+                last = message
+            assert last is not None
+            assert last.json["error"]["data"]["code"] == "unauthorized"
+
+
+async def _receive_all(socket: Any) -> None:
+    async with asyncio.timeout(30):
+        while True:
+            await socket.recv()
 
 
 # -- the doors

@@ -17,7 +17,7 @@ from audit.model.errors import AuditError, Unauthorized
 from audit.server.access.identity import Peer, Shown
 from audit.server.access.port import Principal
 from audit.server.access.rules import AccessRules, Assigned, Grant, JwtVerifier
-from audit.server.access.tickets import TICKET_MS, Secrets
+from audit.server.access.tickets import TICKET_MS, Secrets, digest_of
 from audit.server.access.tokenfile import Stamp, read_tokens, stamp_of
 from audit.server.access.tokens import Token, check_token
 
@@ -84,7 +84,8 @@ class Callers:
         if shown.ticket is not None:
             return self._still(self.tickets.spend(shown.ticket, now_ms), "the ticket", address)
         if shown.session is not None:
-            return self._still(self.sessions.find(shown.session, now_ms), "the session", address)
+            found_by = self._still(self.sessions.find(shown.session, now_ms), "the session", address)
+            return found_by._replace(session=digest_of(shown.session))
         return self._vouched(shown.peer, address)
 
     def _vouched(self, peer: Peer, address: str) -> Principal | None:
@@ -118,6 +119,8 @@ class Callers:
 
     def over(self, principal: Principal) -> str | None:
         """Return why somebody's access is over; None: it is not."""
+        if principal.session is not None and not self.sessions.stands(principal.session, self._clock.wall_ms()):
+            return "the session is over"
         if principal.kind == "token":
             token = self._tokens.get(principal.name)
             return "the token is not known any more" if token is None else token.ended(self._clock.wall_ms())

@@ -36,6 +36,7 @@ class Principal(NamedTuple):
         pinned: Whether what they append is stamped with who they are.
         address: Where they are, as far as the server knows.
         policies: Number of the policies that held when they came.
+        session: Digest of the session that they came by, or got a ticket by; None: by none. What is open ends with it.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Principal(NamedTuple):
     pinned: bool = False
     address: str = ""
     policies: int = 0
+    session: bytes | None = None
 
 
 ANONYMOUS: Final = Principal("anonymous")

@@ -14,7 +14,7 @@ from typing import Final
 from audit.model.errors import Overloaded
 from audit.server.access.port import Principal
 
-__all__ = ["TICKET_MS", "TICKET_PROTOCOL", "Secrets"]
+__all__ = ["TICKET_MS", "TICKET_PROTOCOL", "Secrets", "digest_of"]
 
 TICKET_MS: Final = 30_000
 TICKET_PROTOCOL: Final = "audit.ticket."
@@ -46,19 +46,23 @@ class Secrets:
             raise Overloaded(f"{self._most} tickets or sessions are in use")
         secret = self._random_bytes(_BYTES).hex()
         # Looked up by digest: how long that takes tells nothing of the secrets that there are.
-        self._known[_digest(secret)] = (now_ms + self.lifetime_ms, principal)
+        self._known[digest_of(secret)] = (now_ms + self.lifetime_ms, principal)
         return secret
 
     def find(self, secret: str, now_ms: int) -> Principal | None:
         """Return whom a secret stands for; None: it is not known, or over."""
+        digest = digest_of(secret)
+        return self._known[digest][1] if self.stands(digest, now_ms) else None
+
+    def stands(self, digest: bytes, now_ms: int) -> bool:
+        """Return whether the secret of a digest stands for somebody."""
         self._forget(now_ms)
-        found = self._known.get(_digest(secret))
-        return None if found is None else found[1]
+        return digest in self._known
 
     def spend(self, secret: str, now_ms: int) -> Principal | None:
         """Return whom a secret stands for, and forget it; None: it is not known, was used, or is over."""
         found = self.find(secret, now_ms)
-        self._known.pop(_digest(secret), None)
+        self._known.pop(digest_of(secret), None)
         return found
 
     def _forget(self, now_ms: int) -> None:
@@ -69,5 +73,6 @@ class Secrets:
             del self._known[digest]
 
 
-def _digest(secret: str) -> bytes:
+def digest_of(secret: str) -> bytes:
+    """Return what is kept of a secret."""
     return hashlib.sha256(secret.encode("utf-8", "surrogateescape")).digest()
