@@ -41,6 +41,7 @@ export class App extends LitElement {
     this.signIn = false;
     addEventListener("popstate", () => {
       this.shown = parseShown(location.search);
+      void this.#choose();
     });
     void this.#connect();
   }
@@ -53,7 +54,7 @@ export class App extends LitElement {
       this.#size = store.size;
       this.#auth = auth;
       this.problem = "";
-      if (this.shown.bare) this.shown = await this.#first(this.#log);
+      await this.#choose();
     } catch (error) {
       this.signIn = await mustSignIn().catch(() => false);
       this.problem = this.signIn ? "" : error instanceof Error ? error.message : String(error);
@@ -62,12 +63,22 @@ export class App extends LitElement {
     this.requestUpdate();
   }
 
-  /** Where nothing is chosen: the status, if there are components whose status it could be, else the events. */
-  async #first(log: RemoteLog): Promise<Shown> {
+  /** Where nothing is chosen, show the status, if there are components whose status it could be, else the events. */
+  async #choose(): Promise<void> {
+    if (!this.shown.bare || this.#log === undefined) return;
+    const log = this.#log;
     const board = boardOf();
-    const found = await log.topics({ topic: [...board.topic], limit: 1 }).catch(() => undefined);
-    if (!this.shown.bare) return this.shown;
-    return found === undefined || found.topics.length === 0 ? EVERYTHING : { ...EVERYTHING, status: board };
+    /** How many topics are below one; undefined: that is not for whoever asks. */
+    const below = (topic: readonly string[]) =>
+      log.topics({ topic: [...topic], limit: 1 }).then(
+        ({ topics }) => topics.length,
+        () => undefined,
+      );
+    const components = await below(board.topic);
+    // Who may read nothing may know numbers.
+    const status = components === undefined ? (await below([])) === undefined : components > 0;
+    // Somebody may have chosen meanwhile.
+    if (this.shown.bare) this.shown = status ? { ...EVERYTHING, status: board } : EVERYTHING;
   }
 
   async #leave(): Promise<void> {

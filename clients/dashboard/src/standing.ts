@@ -15,6 +15,7 @@ const MOST_CHANGES = 500;
 const MOST_TOPICS = 64;
 const NAMES = 1_000;
 const TICK_MS = 1_000;
+const AGAIN_MS = 2_000;
 /** A server that has said nothing for so long is asked. */
 const ASK_MS = 10_000;
 
@@ -26,14 +27,14 @@ export interface Refusal {
 export class Standing {
   readonly told = new Map<Part, MetricState>();
   readonly refused = new Map<Part | "events", Refusal>();
-  /** Components that have any events. */
-  names: readonly string[] = [];
   /** What is followed: the board's topic, or what may be seen below it. */
   topics: readonly (readonly string[])[] = [];
   /** When the server was heard of last. */
   freshMs: number | undefined;
   /** Whether there has been no connection since. */
   lost = false;
+  /** Topics right below the board's. */
+  #children: readonly (readonly string[])[] = [];
   readonly #changes = new Map<Kind, Change[]>();
   readonly #control = new AbortController();
   #ticking: ReturnType<typeof setInterval> | undefined;
@@ -45,19 +46,32 @@ export class Standing {
     private readonly onChange: () => void,
   ) {}
 
+  /** Components that have any events. */
+  get names(): string[] {
+    return areTopics(this.board) ? this.#children.map((topic) => topic.at(-1) ?? "") : [];
+  }
+
+  /** Whether nothing of it is to be had. */
+  get hopeless(): boolean {
+    return PARTS.every((part) => this.refused.has(part)) || this.refused.get("events")?.problem !== undefined;
+  }
+
   get changes(): Change[] {
     return KINDS.flatMap((kind) => this.#changes.get(kind) ?? []);
   }
 
   async start(): Promise<void> {
     this.#ticking = setInterval(() => this.#tick(), TICK_MS);
-    try {
-      this.topics = await this.#seen();
-    } catch (error) {
-      this.#refuse("events", error);
-      return;
+    while (this.topics.length === 0) {
+      try {
+        this.topics = await this.#seen();
+        this.refused.delete("events");
+      } catch (error) {
+        this.#refuse("events", error);
+        await new Promise((resolve) => setTimeout(resolve, AGAIN_MS));
+      }
+      if (this.#signal.aborted) return;
     }
-    if (this.#signal.aborted) return;
     const queries = queriesOf(this.board, this.topics);
     for (const part of PARTS) void this.#follow(part, queries[part]);
     for (const kind of KINDS) void this.#read(kind);
@@ -83,20 +97,24 @@ export class Standing {
   async #seen(): Promise<readonly (readonly string[])[]> {
     const { topic } = this.board;
     const options = { signal: this.#signal };
-    const { topics } = await this.log.topics({ topic: [...topic], limit: NAMES }, options);
-    this.#name(topics);
-    if (topics.length === 0) return [topic];
+    try {
+      this.#name((await this.log.topics({ topic: [...topic], limit: NAMES }, options)).topics);
+    } catch (error) {
+      // Numbers may be for somebody for whom events are not.
+      if (!(error instanceof Forbidden)) throw error;
+    }
+    if (this.#children.length === 0) return [topic];
     try {
       await this.log.metrics.get({ measure: "count", topic: [...topic], last: "1m" }, options);
       return [topic];
     } catch (error) {
       if (!(error instanceof Forbidden)) throw error;
-      return topics.slice(0, MOST_TOPICS).map((one) => one.topic);
+      return this.#children.slice(0, MOST_TOPICS);
     }
   }
 
   #name(topics: readonly { topic: readonly string[] }[]): void {
-    if (areTopics(this.board)) this.names = topics.map((one) => one.topic.at(-1) ?? "");
+    this.#children = topics.map((one) => one.topic);
   }
 
   async #follow(part: Part, query: Parameters<RemoteLog["metrics"]["subscribe"]>[0]): Promise<void> {

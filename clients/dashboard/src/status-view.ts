@@ -72,11 +72,10 @@ export class StatusView extends LitElement {
 
   override render(): TemplateResult {
     const standing = this.#standing;
-    const refused = standing?.refused;
-    if (standing === undefined || (standing.told.size === 0 && refused?.size === 0)) {
+    if (standing === undefined || (standing.told.size === 0 && !standing.hopeless)) {
       return html`<main><p class="quiet" role="status">Loading…</p></main>`;
     }
-    const { told, lost } = standing;
+    const { told, lost, refused } = standing;
     if (told.size === 0) return this.#nothing(standing);
     const stale = staleSince(Date.now(), standing.freshMs, lost, PATIENCE_MS);
     const components = componentsOf(standing.names, told);
@@ -84,12 +83,12 @@ export class StatusView extends LitElement {
     return html`<main class=${stale === undefined ? "" : "stale"}>
       ${this.board.embed ? html`<h1 class="hidden">Status</h1>` : nothing}
       <p class="mark" role="alert" ?hidden=${stale === undefined}>${stale === undefined ? nothing : this.#stale(stale, lost)}</p>
-      ${refused?.has("up") ? nothing : this.#overall(components, told.get("up"))}
+      ${refused.has("up") ? nothing : this.#overall(components, told.get("up"), stale !== undefined)}
       <div class="figures">
         ${this.#figure("rate", "rates", "Events a minute", "the last minute", this.#rateShown())}
         ${this.#figure("active", "active", "Active connections", "open now", this.#activeShown())}
       </div>
-      ${refused?.has("days") ? this.#problem("days") : told.has("days") ? this.#components(components, changes) : nothing}
+      ${refused.has("days") ? this.#problem("days") : told.has("days") ? this.#components(components, changes) : nothing}
       ${this.#mayRead ? this.#incidents(incidentsOf(changes)) : nothing}
     </main>`;
   }
@@ -111,11 +110,9 @@ export class StatusView extends LitElement {
       }: what is below was so then.`;
   }
 
-  #overall(components: readonly Component[], state: MetricState | undefined): TemplateResult {
+  #overall(components: readonly Component[], state: MetricState | undefined, stale: boolean): TemplateResult {
     const { state: name, text } = state === undefined ? { state: "unknown", text: "Loading…" } : overallOf(components);
-    return html`<section aria-labelledby="overall">
-      <h2 id="overall" class="overall" data-state=${name} role="status">${text}</h2>
-    </section>`;
+    return html`<section role="status"><h2 class="overall" data-state=${name}>${stale ? "Last known: " : nothing}${text}</h2></section>`;
   }
 
   #rateShown(): Shown | undefined {
@@ -309,8 +306,9 @@ export class StatusView extends LitElement {
         stroke-width: 1.5;
         vector-effect: non-scaling-stroke;
       }
+      .stale .overall,
       .stale .figures,
-      .stale article {
+      .stale .state {
         filter: grayscale(1);
       }
       article {

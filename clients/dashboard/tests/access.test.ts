@@ -1,10 +1,13 @@
 /** Who is let in, and what they see of what they may not. */
 
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { connect } from "@audit/client";
 import type { Browser, Page } from "playwright-core";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { openChromium } from "../../typescript/tests/browser.js";
-import { Served } from "../../typescript/tests/served.js";
+import { audit, Served } from "../../typescript/tests/served.js";
 
 const SHOTS = new URL("../shots/", import.meta.url);
 
@@ -12,11 +15,22 @@ let served: Served;
 let browser: Browser;
 let page: Page;
 let token: string;
+let admin: string;
+let twoNodes: string;
+let counter: string;
+let folder: string;
 
 beforeAll(async () => {
-  served = await Served.create();
+  folder = await mkdtemp(join(tmpdir(), "audit-access-"));
+  const config = join(folder, "audit.toml");
+  await writeFile(config, '[roles.counter]\nverbs = ["metrics"]\n');
+  served = await Served.create("--config", config);
   token = await served.token("reader", "node");
-  const admin = await served.token("admin", "/");
+  admin = await served.token("admin", "/");
+  twoNodes = await served.token("reader", "nodes/alpha", "nodes/beta");
+  // A role of the server's own, which may know the numbers and no event.
+  const words = ["--data", served.data, "--config", config, "--role", "counter", "--topic", "nodes"];
+  counter = (await audit("token", "new", ...words)).trim();
   await served.stop();
   await served.start();
   const log = await connect(served.url, { token: admin });
@@ -31,6 +45,7 @@ beforeAll(async () => {
 afterAll(async () => {
   await browser.close();
   await served.remove();
+  await rm(folder, { recursive: true });
 });
 
 test("a stranger is asked for a token, and told when it is none", async () => {
@@ -66,4 +81,50 @@ test("a session outlives a reload, and ends by signing out", async () => {
   await page.getByLabel("Token").waitFor();
   await page.reload();
   await page.getByLabel("Token").waitFor();
+});
+
+/** Open the status as somebody new, who signs in with a token, if any. */
+async function status(query: string, as?: string): Promise<Page> {
+  const visitor = await (await browser.newContext()).newPage();
+  await visitor.goto(`http://127.0.0.1:${served.port}/${query}`);
+  if (as === undefined) return visitor;
+  await visitor.getByLabel("Token").fill(as);
+  await visitor.keyboard.press("Enter");
+  return visitor;
+}
+
+test("the status shows what a role may see, and says calmly what it may not", async () => {
+  const log = await connect(served.url, { token: admin });
+  await log.append(
+    ["alpha", "beta", "gamma"].map((name) => ({
+      topics: [["nodes", name]],
+      action: `node.${name === "alpha" ? "up" : "down"}`,
+    })),
+  );
+  log.close();
+  const some = await status("", twoNodes);
+  await expect.poll(() => some.locator("h2.overall").textContent()).toBe("beta is down");
+  expect(await some.locator("article h3 > span:first-child").allTextContents()).toEqual(["alpha", "beta"]);
+  await some.locator("li[data-kind]", { hasText: "beta down" }).waitFor();
+  // Of several topics together there is no page of events.
+  expect(await some.locator("[data-part=rate] a").count()).toBe(0);
+  expect(await some.getByRole("alert").count()).toBe(0);
+  await some.locator("article[data-name=beta] .bar").last().click();
+  await some.locator(".row[data-index]").first().waitFor();
+  const none = await status("?view=status", token);
+  await none.getByText("This status is not for you to see").waitFor();
+  expect(await none.getByRole("alert").count()).toBe(0);
+  const numbers = await status("", counter);
+  await expect.poll(() => numbers.locator("h2.overall").textContent()).toBe("2 of 3 components are down");
+  await numbers.locator("article[data-name=beta] .bar").last().waitFor();
+  await expect.poll(() => numbers.locator("article a, .figure a, #incidents").count()).toBe(0);
+  expect(await numbers.getByRole("alert").count()).toBe(0);
+});
+
+test("in a frame, a stranger is not asked for a token, and is told where to sign in", async () => {
+  const stranger = await status("?embed=1");
+  const link = stranger.getByRole("link", { name: "sign in there" });
+  await link.waitFor();
+  expect([await link.getAttribute("href"), await link.getAttribute("target")]).toEqual(["./?view=status", "_blank"]);
+  expect(await stranger.locator("input, button, header").count()).toBe(0);
 });
