@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help venv check lint format types imports test fault fault-long coverage fuzz bench bench-peers demo live proto client-ts client-wire dashboard build clean
+.PHONY: help venv check lint format types imports test fault fault-long coverage fuzz bench bench-peers demo live proto client-ts client-wire dashboard images build clean
 
 help: ## List the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -94,7 +94,7 @@ $(CLIENTS): clients/package-lock.json clients/package.json $(wildcard clients/*/
 	@touch $@
 
 ifeq ($(shell command -v npm),)
-client-ts client-wire dashboard:
+client-ts client-wire dashboard images:
 	@echo '$@: there is no Node here (npm): left out'
 else
 client-ts: $(STAMP) $(CLIENTS) ## Check the TypeScript client and the dashboard: lint, types, tests in Node and Chromium
@@ -105,6 +105,9 @@ client-wire: $(CLIENTS) ## Write the client's types of the messages anew, from p
 
 dashboard: $(CLIENTS) ## Build the pages that a server shows at /, into src/audit/server/pages
 	cd clients && npm run --silent build --workspace dashboard
+
+images: $(STAMP) dashboard ## Take the images of docs/dashboard.md anew, in Chromium (two minutes)
+	cd clients && npm run --silent images --workspace dashboard
 endif
 
 build: $(STAMP) dashboard ## Build the wheel and the source archive into dist/
