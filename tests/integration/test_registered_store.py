@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from audit import Audit, NewEvent, StoreCorrupt
+from audit import Audit, Filter, NewEvent, StoreCorrupt
 from audit.app.fsck import check_store
 from audit.codec.keys import METRIC, PANE, ROLLUP
 from audit.metrics.query import Metric
@@ -95,6 +95,30 @@ def test_fsck_finds_nothing_wrong_with_them_and_says_which_one_is_damaged(path: 
         database = plyvel.DB(str(path / "log"), compression=None)
         database.put(key, record)
         database.close()
+
+
+def test_a_damaged_pane_holds_up_no_other_metric(path: Path) -> None:
+    with Audit.open_sync(path) as log:
+        log.metrics.register(Metric(name="long", measure="count", filter=Filter(outcome="denied"), pane="3650d"))
+        log.append_many([NewEvent(topics=[("0",)], data=EVENTS, outcome="denied")])
+        log.metrics.settle()
+    database = plyvel.DB(str(path / "log"), compression=None)
+    ((key, record),) = database.iterator(prefix=PANE + b"long")
+    database.put(key, record[:-1] + bytes([record[-1] ^ 1]))
+    database.close()
+    with Audit.open_sync(path) as log:
+        log.append_many([NewEvent(topics=[("0",)], data=EVENTS + 1, outcome="denied")])
+        for _ in range(2):
+            with pytest.raises(StoreCorrupt, match="of metric long"):
+                log.metrics.settle()
+        sizes = {one.metric.name: one.size for one in log.metrics.list()}
+        assert sizes.pop("long") == EVENTS + 1
+        assert set(sizes.values()) == {EVENTS + 2}
+        log.metrics.rebuild("long")
+        log.metrics.settle()
+        assert {one.size for one in log.metrics.list()} == {EVENTS + 2}
+        assert log.metrics.get(metric="long").total == 2
+    check(path, EVENTS + 2)
 
 
 def test_a_damaged_pane_is_told_and_rebuilding_mends_it(path: Path) -> None:

@@ -6,8 +6,9 @@ them, and what is only counted is counted from posting lists.
 
 from __future__ import annotations
 
+import logging
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from typing import Final
 
@@ -22,12 +23,14 @@ from audit.metrics.keeping import Kept, decode_pane, encode_kept, encode_pane
 from audit.metrics.panes import GroupKey, Pane, Panes
 from audit.metrics.plan import Plan
 from audit.metrics.query import Metric
+from audit.model.errors import StoreCorrupt
 from audit.model.ids import MAX_VALUE
 from audit.model.span import Span
 from audit.storage.port import MetricWrite
 
 __all__ = ["Folding", "fold_next"]
 
+_log = logging.getLogger("audit")
 _EVERYTHING: Final = Match((), ())
 _GROUPS: Final = 64
 """Groups of a metric whose panes stay in memory once they are kept; those of one pane do in any case."""
@@ -45,6 +48,8 @@ class Folding:
         self.paths = self._panes.paths
         self.told = position is not None
         """Whether the store has the definition."""
+        self.broken: StoreCorrupt | None = None
+        """What is wrong with a pane of it in the store: it is folded no further."""
         self.kept_bytes = 0
         """What was written of it the last time."""
         self.waiting: list[tuple[int, Future[None]]] = []
@@ -79,23 +84,31 @@ class Folding:
     def count(self, counts: dict[int, int], end: Position, handle: Handle) -> None:
         """Take in events that match, of all up to a position, by a time that lies in the pane of each."""
         panes = self._panes
-        self._load(panes.keys_of(counts), handle)
-        panes.add_counts(counts)
-        self._position = end
+        self._take(panes.keys_of(counts), lambda: panes.add_counts(counts), end, handle)
 
     def fold(self, columns: Columns, end: Position, handle: Handle) -> None:
         """Take in events that match, of all up to a position."""
         panes = self._panes
+        self._take(panes.keys_in(columns), lambda: panes.fold(columns.events, columns), end, handle)
+
+    def _take(self, starts: Iterable[int], take: Callable[[], None], end: Position, handle: Handle) -> None:
+        """Change some panes, all or none."""
         try:
-            self._load(panes.keys_in(columns), handle)
-            panes.fold(columns.events, columns)
-        except BaseException:
-            # Some of them may be in: what is not kept is folded in again.
-            panes.by_start.clear()
-            panes.touched.clear()
+            self._load(starts, handle)
+            take()
+        except BaseException as error:
+            # Some of it may be in: what is not kept is folded in again.
+            self._panes.by_start.clear()
+            self._panes.touched.clear()
             self._position = self._kept
-            raise
-        self._position = end
+            if not isinstance(error, StoreCorrupt):
+                raise
+            # Until it is rebuilt; the others go on.
+            _log.error("metric %s can't be kept any more: %s", self.metric.name, error)
+            self.broken = error
+            self.fail(error)
+        else:
+            self._position = end
 
     def _load(self, starts: Iterable[int], handle: Handle) -> None:
         """Have the panes that are about to change in memory, those last that changed last."""
@@ -147,7 +160,8 @@ class Folding:
         """Tell those who wait that it is not to be."""
         waiting, self.waiting = self.waiting, []
         for _, future in waiting:
-            future.set_exception(error)
+            if not future.done():
+                future.set_exception(error)
 
 
 def fold_next(foldings: list[Folding], measuring: Measuring, handle: Handle, snapshot: Snapshot) -> bool:

@@ -177,18 +177,20 @@ class Registered:
             parts = [(folding, Future[None]()) for folding in self._foldings.values()]
             for folding, part in parts:
                 folding.waiting.append((size, part))
-        left = len(parts)
+                if folding.broken is not None:
+                    folding.fail(folding.broken)
+        left = [part for _, part in parts]
         if not left:
             all_done.set_result(None)
 
         def done(part: Future[None]) -> None:
-            nonlocal left
-            left -= 1
-            error = part.exception()
-            if error is not None and not all_done.done():
-                all_done.set_exception(error)
-            elif not left and not all_done.done():
-                all_done.set_result(None)
+            left.remove(part)
+            if not left:
+                error = next(filter(None, [part.exception() for _, part in parts]), None)
+                if error is None:
+                    all_done.set_result(None)
+                else:
+                    all_done.set_exception(error)
 
         for _, part in parts:
             part.add_done_callback(done)
@@ -244,7 +246,7 @@ class Registered:
 
     def _all(self) -> list[Folding]:
         with self._lock:
-            return list(self._foldings.values())
+            return [one for one in self._foldings.values() if one.broken is None]
 
     def _step(self) -> bool:
         """Fold in some events, and keep what is to be kept; return whether there is more to do."""
