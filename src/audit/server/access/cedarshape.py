@@ -145,13 +145,10 @@ class _Looked:
             self._variable(operands)
         elif operator == "Value":
             self._value(operands)
-        elif operator == "Record":
-            # Its members have names that are theirs to choose, such as Var.
-            self._expression(list(operands.values()))
         elif isinstance(operands, dict) and _is_resource(operands.get("left")):
             self._compare(operator, operands)
         else:
-            # What an operator works on, by names that are Cedar's: left, right, arg, if, then, else.
+            # Not by its names: those of a record are its own to choose, such as Var.
             self._expression(list(operands.values()) if isinstance(operands, dict) else operands)
 
     def _value(self, value: Any) -> None:

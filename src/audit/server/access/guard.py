@@ -114,8 +114,7 @@ class GuardedAccess:
         """Return the topics that somebody may read."""
         if "read" not in principal.grant.verbs:
             return NOTHING
-        granted = Region.below(principal.grant.topics)
-        return granted if self._policies is None else granted & self._policies.region(principal, "read")
+        return Region.below(principal.grant.topics) if self._policies is None else self._policies.visible(principal)
 
     def stamp(self, principal: Principal, events: Sequence[NewEvent]) -> Sequence[NewEvent]:
         """Return events with the actor and the address that they come from, where the role says so."""

@@ -81,7 +81,7 @@ class Policies:
         self._judges = judges
         self._stamps = self._look()
         self._set = self._read()
-        self._regions: LRUCache[tuple[str, ...], Region] = LRUCache(_REMEMBERED)
+        self._regions: LRUCache[tuple[object, ...], Region] = LRUCache(_REMEMBERED)
         self.version = 1
         """Grows whenever other policies come into force."""
         self.errors = 0
@@ -92,6 +92,14 @@ class Policies:
         key = self._key(principal, verb)
         region = self._regions.get(key)
         return self._keep(key, principal, self._set.judge(principal, verb)) if region is None else region
+
+    def visible(self, principal: Principal) -> Region:
+        """Return what somebody may read by what they have been given and by the policies."""
+        key = (*self._key(principal, "read"), principal.grant.topics)
+        region = self._regions.get(key)
+        if region is None:
+            region = self._regions[key] = self.region(principal, "read") & Region.below(principal.grant.topics)
+        return region
 
     def refusal(self, principal: Principal, ask: Ask) -> str | None:
         """Return why the policies do not allow something; None: they do."""
@@ -118,14 +126,14 @@ class Policies:
                 return
             self._keep(self._key(principal, verb), principal, judgement)
 
-    def _keep(self, key: tuple[str, ...], principal: Principal, judgement: Judgement) -> Region:
+    def _keep(self, key: tuple[object, ...], principal: Principal, judgement: Judgement) -> Region:
         for error in judgement.errors:
             self.errors += 1
             _log.warning("a policy fails for %s %r, which denies: %s", principal.kind, principal.name, error)
         self._regions[key] = judgement.region
         return judgement.region
 
-    def _key(self, principal: Principal, verb: str) -> tuple[str, ...]:
+    def _key(self, principal: Principal, verb: str) -> tuple[object, ...]:
         address = principal.address if self._set.by_address else ""
         return (principal.kind, principal.name, principal.role, address, verb)
 
