@@ -1,6 +1,6 @@
 /** What the status view follows: which events say that a component is up, and what is asked of them. Pure. */
 
-import type { WatchQuery } from "@audit/client";
+import type { MetricEntry, WatchQuery } from "@audit/client";
 
 export interface Board {
   /** Components are the topics right below it. */
@@ -97,4 +97,36 @@ export function queriesOf(board: Board, topics: readonly (readonly string[])[]):
     rates: { ...of, measure: "rate", per: "minute", window: "1m", last: "1h" },
     active: { ...of, time, measure: "active", open, close, window: "1m", last: "1h" },
   };
+}
+
+/** Members that make a registered metric what it is; the unit of a rate is the question's. */
+const OWN = [
+  "measure",
+  "topic",
+  "topics",
+  "filter",
+  "open",
+  "close",
+  "up",
+  "down",
+  "by",
+  "planned",
+  "group_by",
+  "time",
+];
+
+/** Return a query by the name of a registered metric that is the same, if there is one: it reads no events again. */
+export function byName(query: WatchQuery, registered: readonly MetricEntry[]): WatchQuery {
+  const own = (one: object) => {
+    const all = one as Record<string, unknown>;
+    const said = (name: string) => (Array.isArray(all[name]) && all[name].length === 0 ? null : (all[name] ?? null));
+    return JSON.stringify(OWN.map((name) => (name === "time" ? (all[name] ?? "recorded") : said(name))));
+  };
+  // Of a horizon that moves with every millisecond, panes are no help.
+  const found = query.window ? registered.find((metric) => own(metric) === own(query)) : undefined;
+  if (found === undefined) return query;
+  const { window, last, per } = query;
+  return Object.fromEntries(
+    Object.entries({ metric: found.name, window, last, per }).filter(([, value]) => value != null),
+  );
 }

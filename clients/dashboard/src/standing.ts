@@ -5,7 +5,7 @@
  */
 
 import { type Event, Forbidden, type MetricState, type RemoteLog } from "@audit/client";
-import { areTopics, type Board, DAYS, PARTS, type Part, queriesOf } from "./board.js";
+import { areTopics, type Board, byName, DAYS, PARTS, type Part, queriesOf } from "./board.js";
 import { type Change, changeOf, KINDS, type Kind } from "./incidents.js";
 
 const DAY_MS = 86_400_000;
@@ -73,7 +73,10 @@ export class Standing {
       if (this.#signal.aborted) return;
     }
     const queries = queriesOf(this.board, this.topics);
-    for (const part of PARTS) void this.#follow(part, queries[part]);
+    // Who may not see what is registered does without.
+    const registered = await this.log.metrics.list({ signal: this.#signal }).catch(() => []);
+    if (this.#signal.aborted) return;
+    for (const part of PARTS) void this.#follow(part, byName(queries[part], registered));
     for (const kind of KINDS) void this.#read(kind);
   }
 

@@ -1,7 +1,9 @@
 /** The status view in a real Chromium, on a real server whose nodes have 90 days behind them. */
 
-import { mkdir, readFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { createServer, type Server } from "node:http";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { connect, type NewEvent, type RemoteLog } from "@audit/client";
 import type { Browser, BrowserContextOptions, Page } from "playwright-core";
@@ -17,6 +19,7 @@ const HOUR = 3_600_000;
 const TODAY = Math.floor(Date.now() / DAY) * DAY;
 
 let site: Site;
+let folder: string;
 let served: Served;
 let log: RemoteLog;
 let browser: Browser;
@@ -32,7 +35,13 @@ function said(node: string, what: string, ms = Date.now(), more: Partial<NewEven
 beforeAll(async () => {
   await mkdir(SHOTS, { recursive: true });
   site = await Site.open();
-  served = await Served.create("--allow-origin", site.origin);
+  folder = await mkdtemp(join(tmpdir(), "audit-status-"));
+  // One of its metrics is registered, under a name of its own.
+  const config = join(folder, "audit.toml");
+  const connections = { open: "node.connection.opened", close: "node.connection.closed", time: "occurred" };
+  const words = Object.entries({ measure: "active", topic: "nodes", ...connections });
+  await writeFile(config, `[metrics.peers]\n${words.map(([name, value]) => `${name} = "${value}"\n`).join("")}`);
+  served = await Served.create("--allow-origin", site.origin, "--config", config);
   log = await connect(served.url, { backoff: { firstMs: 10, mostMs: 100 } });
   const at = (day: number, hour: number) => TODAY - day * DAY + hour * HOUR;
   await append(said("alpha", "up", at(85, 0)), said("beta", "up", at(20, 12)), said("gamma", "connection.opened"));
@@ -58,6 +67,7 @@ afterAll(async () => {
   log.close();
   site.server.close();
   await served.remove();
+  await rm(folder, { recursive: true });
 });
 beforeEach(() => open());
 afterEach(async () => {
@@ -145,7 +155,10 @@ test("bars, shares, numbers and incidents are what the events say", async () => 
 });
 
 test("what happens is shown as it happens", async () => {
+  const asked: string[] = [];
+  page.on("websocket", (socket) => socket.on("framesent", ({ payload }) => asked.push(String(payload))));
   await go();
+  expect(asked.filter((text) => text.includes('"metric":"peers"')).length).toBe(1);
   const before = Number(await number("active").textContent());
   await append(
     said("beta", "down", Date.now(), { data: { message: "out of memory" } }),
@@ -225,7 +238,11 @@ test("a bar, an incident and a number lead to the events behind them", async () 
   // It goes on while one looks: both at once.
   const [count, href] = await number("rate").evaluate((one) => [one.textContent, one.getAttribute("href")]);
   await page.goto(`http://127.0.0.1:${served.port}/${href?.slice(2)}`);
-  await expect.poll(() => rows().count()).toBe(Number(count));
+  await rows().first().waitFor();
+  const params = new URL(page.url()).searchParams;
+  const [seek, seek_end] = [params.get("from") ?? "", params.get("to") ?? ""];
+  const { events } = await log.page({ topic: ["nodes"], seek, seek_end, limit: 1_000 });
+  expect(events.length).toBe(Number(count));
 });
 
 test("bars are one stop of the keyboard, with arrows within it", async () => {

@@ -1,9 +1,9 @@
 /** What the status view computes: bars out of metrics, incidents out of events, and where a click leads. */
 
-import type { Event, Window } from "@audit/client";
+import type { Event, MetricEntry, Window } from "@audit/client";
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { boardOf, DAYS, type Part, queriesOf } from "../src/board.js";
+import { boardOf, byName, DAYS, type Part, queriesOf } from "../src/board.js";
 import { momentText, recordedMs, spanText } from "../src/format.js";
 import { type Change, changeOf, dayShown, incidentShown, incidentsOf, KINDS } from "../src/incidents.js";
 import { formatShown, parseShown } from "../src/query.js";
@@ -279,4 +279,35 @@ test("several topics are asked for as a union", () => {
     ],
   });
   expect(queriesOf(boardOf(), [["nodes"]]).rate).toMatchObject({ topic: ["nodes"] });
+});
+
+test("a metric that is registered is asked for by its name, if it is the very same", () => {
+  const { active, rates, whole } = queriesOf(boardOf(), [["nodes"]]);
+  const same: MetricEntry = {
+    name: "connections",
+    size: 0,
+    measure: "active",
+    topic: ["nodes"],
+    open: "node.connection.opened",
+    close: "node.connection.closed",
+    time: "occurred",
+  };
+  expect(byName(active, [{ ...same, name: "other", time: "recorded" }, same])).toEqual({
+    metric: "connections",
+    window: "1m",
+    last: "1h",
+  });
+  const others: Partial<MetricEntry>[] = [
+    { topic: ["node"] },
+    { by: "data.x" },
+    { close: "x" },
+    { filter: { actor: "a" } },
+  ];
+  for (const other of others) {
+    expect(byName(active, [{ ...same, ...other }])).toBe(active);
+  }
+  // By the time of recording, whether that is said or not; in the unit that is asked for.
+  const rate: MetricEntry = { name: "r", measure: "rate", topic: ["nodes"], per: "hour", size: 0 };
+  expect(byName(rates, [rate])).toEqual({ metric: "r", per: "minute", window: "1m", last: "1h" });
+  expect(byName(whole, [{ ...whole, name: "w", size: 0 } as never])).toBe(whole);
 });
