@@ -104,8 +104,6 @@ class Policies:
     def refusal(self, principal: Principal, ask: Ask) -> str | None:
         """Return why the policies do not allow something; None: they do."""
         region = self.region(principal, ask.verb)
-        if not region:
-            return f"the policies allow nobody like you to {ask.verb}"
         if ask.leading:
             # Both must lead to the same.
             region &= Region.below(principal.grant.topics)
@@ -113,7 +111,7 @@ class Policies:
         for topic in ask.topics:
             if not allows(topic):
                 return f"to {ask.verb} {format_topic(topic)} is more than the policies allow"
-        return None
+        return None if ask.topics or region else f"the policies allow nobody like you to {ask.verb}"
 
     async def prepare(self, principal: Principal) -> None:
         """Work out what somebody may do, in a thread, so that their calls need not wait for it."""
