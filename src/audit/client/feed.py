@@ -172,6 +172,11 @@ class Feed:
         self.on_change()
 
     @property
+    def is_waiting(self) -> bool:
+        """Whether there is nothing to read yet."""
+        return not self._items and self._over is None
+
+    @property
     def has_events(self) -> bool:
         """Whether the next thing to read is an event."""
         return bool(self._items) and isinstance(self._items[0], Batch)

@@ -106,8 +106,9 @@ class RemoteTail:
             ProofInvalid: with `verify=True`, the batch is not what was signed; nothing of it is handed on.
         """
         _check_max_events(max_events)
-        # Even a tail that finds all in memory lets others run between two batches.
-        await asyncio.sleep(0)
+        if not self._feed.is_waiting:
+            # Even a tail that finds all in memory lets others run between two batches.
+            await asyncio.sleep(0)
         notice = await self._next(max_events)
         assert notice is not None  # noqa: S101 - None only for max_events == 0
         return notice
