@@ -16,7 +16,7 @@ import pytest
 
 from audit.codec.commits import Commit
 from audit.log.deciding import apply_commit
-from audit.log.recent import Snapshot
+from audit.log.recent import Snapshot, newest
 from audit.log.sequencer import Sequencer
 from audit.log.wakeups import Wakeups
 from tests.fault.report import record, scaled
@@ -99,21 +99,18 @@ def test_a_seed_is_one_schedule() -> None:
 
 
 def _goes_on_after_a_failed_write(self: Sequencer, cause: Exception) -> None:
-    self._unpublished = None
+    self._dating.end()
 
 
 def _publishes_before_the_write(
     self: Sequencer, commit: Commit, leaves: list[bytes], last_id: int, _erased: Any = ()
 ) -> None:
     before = self.snapshot
-    applied = apply_commit(self._head, before.tree, commit, leaves, self._layout)
+    applied = apply_commit(self._growing.segment, before.tree, commit, leaves, self._layout)
     segments = before.segments
     if applied.batch.sealed:
-        segments = self._within_budget((*segments[:-1], *applied.batch.sealed, applied.head))
-        self._claims = {}
-    self._head = applied.head
-    added = applied.head.claims[len(applied.head.claims) - len(commit.claims) :]
-    self._claims.update((claim.digest, claim) for claim in added)
+        segments = newest((*segments[:-1], *applied.batch.sealed, applied.head), self._recent_bytes)
+    self._growing.replace(applied.head)
     after = Snapshot(commit.first_index + len(commit.events), last_id, segments, applied.tree)
     self._publish(before.end, after, commit.terms)
     self._handle.writable.append(applied.batch)

@@ -6,9 +6,9 @@ import asyncio
 from concurrent.futures import Future as ThreadFuture
 
 from audit.log.queue import Pending, Receipts
-from audit.model.errors import AuditError
+from audit.model.errors import AuditError, OutcomeUnknown, Unavailable
 
-__all__ = ["Answer", "answer_all"]
+__all__ = ["Answer", "answer_all", "outcome_unknown", "unavailable"]
 
 Answer = tuple[Pending, Receipts | AuditError]
 
@@ -28,6 +28,20 @@ def answer_all(answers: list[Answer]) -> None:
         except RuntimeError:
             # A closed loop has nobody left to tell.
             continue
+
+
+def outcome_unknown(cause: Exception) -> OutcomeUnknown:
+    """Return what the callers of a failed write are told."""
+    error = OutcomeUnknown(f"the write failed, its outcome is not known: {cause}")
+    error.__cause__ = cause
+    return error
+
+
+def unavailable(cause: Exception) -> Unavailable:
+    """Return what callers are told of whom nothing was written."""
+    error = Unavailable(f"nothing was written: {cause}")
+    error.__cause__ = cause
+    return error
 
 
 def _settle_all(answers: list[Answer]) -> None:

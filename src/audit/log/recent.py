@@ -20,7 +20,7 @@ from audit.model.span import Span
 from audit.proof.frontier import Frontier
 from audit.storage.gather import Gather
 
-__all__ = ["Snapshot", "search_recent"]
+__all__ = ["Snapshot", "newest", "search_recent"]
 
 
 class Snapshot(NamedTuple):
@@ -81,6 +81,16 @@ class Snapshot(NamedTuple):
     def segment_of(self, event_id: int) -> int:
         """Return the number of the segment in memory that holds or would hold an id; 0 for one before them all."""
         return max(0, bisect_right(self.segments, event_id, key=lambda segment: segment.first_id) - 1)
+
+
+def newest(segments: tuple[Segment, ...], max_bytes: int) -> tuple[Segment, ...]:
+    """Return the newest segments that fit into so many bytes; the last, which is the head, always stays."""
+    kept = len(segments)
+    room = max_bytes
+    while kept and (kept == len(segments) or segments[kept - 1].size_bytes <= room):
+        kept -= 1
+        room -= segments[kept].size_bytes
+    return segments[kept:]
 
 
 def search_recent(snapshot: Snapshot, match: Match, span: Span, gather: Gather) -> bool:

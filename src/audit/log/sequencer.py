@@ -10,43 +10,39 @@ import logging
 import os
 import random
 import threading
-from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import Future as ThreadFuture
 from time import perf_counter
 from typing import Final
 
-from audit.codec.commits import Claim, Commit
+from audit.codec.commits import Commit
 from audit.codec.cursors import Position
-from audit.codec.events import event_index, event_value
-from audit.codec.segments import Segment
-from audit.codec.terms import Match
-from audit.log.answers import Answer, answer_all
+from audit.codec.events import event_value
+from audit.log.answers import Answer, answer_all, outcome_unknown, unavailable
 from audit.log.checkpoints import Checkpoints
-from audit.log.claims import Filling, Slots, digests_of, known_claim
-from audit.log.clock import Clock, ClockGuard
+from audit.log.claims import Filling, Slots, digests_of
+from audit.log.clock import Clock
+from audit.log.dating import Dating
 from audit.log.deciding import apply_commit, number_events
 from audit.log.erasing import Erasing, Purging, erase_in_memory
-from audit.log.handle import WAIT_S, Handle
+from audit.log.growing import Growing
+from audit.log.handle import Handle
+from audit.log.held import Held
 from audit.log.keeps import Keeps
 from audit.log.meters import Meters
 from audit.log.queue import AppendQueue, Pending, Receipts
-from audit.log.recent import Snapshot, search_recent
+from audit.log.receipts import old_receipts, receipts_at
+from audit.log.recent import Snapshot, newest
 from audit.log.recovery import check_kept, check_same_tree, first_id_of, gained_terms
 from audit.log.room import Room
 from audit.log.tree import load_tree
 from audit.log.wakeups import Wakeups
-from audit.model.errors import AuditError, OutcomeUnknown, StoreClosed, StoreCorrupt, Unavailable
-from audit.model.event import Receipt
-from audit.model.ids import MAX_VALUE, RANDOM_BITS, EventId, format_id
-from audit.model.span import Span
-from audit.storage.gather import Gather
+from audit.model.errors import AuditError, OutcomeUnknown, StoreClosed
 from audit.storage.options import StoreOptions
-from audit.storage.port import Batch, Erasure, Head, KnownClaim, MetricWrite, Search, Storage
+from audit.storage.port import Batch, Erasure, MetricWrite, Storage
 
 __all__ = ["Sequencer"]
 
-_EVERYTHING: Final = Match((), ())
 _RETRY_S: Final = (0.0, 0.05, 0.1, 0.25, 0.5, 1.0)
 _log = logging.getLogger("audit")
 
@@ -83,27 +79,21 @@ class Sequencer:
         self._random = random.Random(int.from_bytes(os.urandom(16), "big") if seed is None else seed)  # noqa: S311
         storage = handle.writable
         self._layout = storage.meta.layout
-        self._head = Segment(0)
-        self._claims: dict[bytes, Claim] = {}
-        """Idempotency keys of the head, as committed."""
+        self._growing = Growing()
         found = storage.load()
-        self.snapshot = self._load(found, storage, 0)
+        self.snapshot = self._growing.load(found, load_tree(found, storage), 0)
         self.unpurged = found.unpurged
         """Whether files may still hold what was erased, by a process that ended too early."""
         checkpoints.adopt(self.snapshot.tree, storage, found.checkpoint)
         self._checkpoints = checkpoints
         self.first_id = first_id_of(storage)
         """Id of the oldest event; None while there is none."""
-        self._held: deque[Pending] = deque()
+        self._held = Held()
         self._untold: list[Answer] = []
         self.keeps = Keeps()
         self._fenced_by: Exception | None = None
         self._attempts = 0
-        self._guard = ClockGuard(clock, self.snapshot.last_id, accepted=accept_clock)
-        self._min_ms = 0
-        self._guard_ms = 0
-        self._unpublished: int | None = None
-        self._deciding = threading.Lock()
+        self._dating = Dating(clock, self.snapshot.last_id, accepted=accept_clock)
         self._thread = threading.Thread(target=self._run, name="audit-writer", daemon=True)
         self._stopping = threading.Event()
 
@@ -131,23 +121,17 @@ class Sequencer:
         if self._stopping.is_set():
             raise StoreClosed("the log is being closed")
         if self._fenced_by is not None:
-            raise _unavailable(self._fenced_by)
-        with self._deciding:
-            self._guard.now_ms()
+            raise unavailable(self._fenced_by)
+        self._dating.check()
         self._room.check()
 
     def accept_clock(self) -> None:
         """Go on with the clock as it is."""
-        self._guard.accept()
+        self._dating.accept()
 
     def watermark(self) -> int:
         """Return an id below which no event will be published any more."""
-        with self._deciding:
-            if self._unpublished is not None:
-                return self._unpublished
-            # A promise to whoever asks: the next commit is not dated before now.
-            self._min_ms = max(self._min_ms, self._guard.promise_ms())
-            return max(self.snapshot.last_id + 1, self._min_ms << RANDOM_BITS)
+        return self._dating.watermark(self.snapshot.last_id)
 
     def keep(self, writes: Sequence[MetricWrite]) -> ThreadFuture[None]:
         """Have something of metrics written after the commit under way; see `Keeps.put`."""
@@ -171,7 +155,7 @@ class Sequencer:
                 continue
             # What waited through a fence comes first, one call at a time, in its old order.
             due_in_s = self._checkpoints.due_in_s(self.snapshot.size)
-            taken = [self._held.popleft()] if self._held else self._queue.take(due_in_s)
+            taken = self._held.next() if self._held else self._queue.take(due_in_s)
             taken = [pending for pending in taken if not pending.future.cancelled()]
             if taken and isinstance(errand := taken[0].call.errand, Purging):
                 self._end_purge(taken[0], errand.keys)
@@ -207,17 +191,14 @@ class Sequencer:
         try:
             filling, slots = self._fill(taken, answers)
         except Exception as error:  # noqa: BLE001 - nothing was written, and the writer must outlive whatever it was
-            told = error if isinstance(error, AuditError) else _unavailable(error)
+            told = error if isinstance(error, AuditError) else unavailable(error)
             self._tell()
             answer_all([(pending, told) for pending in taken])
             return
         numbered: Receipts = []
         if filling.events:
-            with self._deciding:
-                now_ms = max(self._guard_ms, self._min_ms)
-                last_id = self.snapshot.last_id
-                self._unpublished = max(last_id + 1, now_ms << RANDOM_BITS)
-            first_index = self.snapshot.size
+            first_index, last_id = self.snapshot.size, self.snapshot.last_id
+            now_ms = self._dating.begin(last_id)
             try:
                 done = number_events(filling.events, first_index, last_id, now_ms, self._random.getrandbits)
                 commit = Commit(first_index, done.events, [one.terms for one in filling.events], filling.claims)
@@ -225,20 +206,20 @@ class Sequencer:
                 erased = errand.places if isinstance(errand, Erasing) else ()
                 self._write(commit, done.leaves, done.last_id, erased)
             except Exception as error:  # noqa: BLE001 - whatever it was, the write may have happened: fence
-                unknown = error if isinstance(error, OutcomeUnknown) else _unknown(error)
+                unknown = error if isinstance(error, OutcomeUnknown) else outcome_unknown(error)
                 for pending, places in slots:
                     # Only what has new events is in doubt; old receipts stay true.
                     new = isinstance(places, range) or any(isinstance(place, int) for place in places)
-                    answers.append((pending, unknown if new else _receipts(places, [])))
+                    answers.append((pending, unknown if new else receipts_at(places, [])))
                 self._tell()
                 answer_all(answers)
                 self._fence(unknown)
                 return
-            self._unpublished = None
+            self._dating.end()
             numbered = done.receipts
             self.meters.committed(done.events, perf_counter() - began)
         for pending, places in slots:
-            answers.append((pending, _receipts(places, numbered)))
+            answers.append((pending, receipts_at(places, numbered)))
         self._tell()
         self._untold = answers
 
@@ -261,17 +242,11 @@ class Sequencer:
 
     def _fill(self, taken: list[Pending], answers: list[Answer]) -> tuple[Filling, list[tuple[Pending, Slots]]]:
         """Return the new events of some calls; calls that fail on their own are answered."""
-        with self._deciding:
-            self._guard_ms = self._guard.now_ms()
+        now_ms = self._dating.read()
         self._room.check()
-        known: dict[bytes, KnownClaim] = {}
         digests = digests_of([pending.call for pending in taken])
-        if digests:
-            sealed = [digest for digest in digests if digest not in self._claims]
-            known = self._handle.writable.claims(sealed) if sealed else {}
-            for digest in self._claims.keys() & digests:
-                known[digest] = known_claim(self._head, self._claims[digest])
-        filling = Filling(known, self._guard_ms, self._receipts_of)
+        known = self._growing.known(digests, self._handle.writable) if digests else {}
+        filling = Filling(known, now_ms, lambda claim: old_receipts(claim, self.snapshot, self._handle.writable))
         slots: list[tuple[Pending, Slots]] = []
         for pending in taken:
             try:
@@ -290,7 +265,7 @@ class Sequencer:
     def _write(self, commit: Commit, leaves: list[bytes], last_id: int, erased: Sequence[Position] = ()) -> None:
         """Make a commit durable, with what it erases of earlier events, then visible."""
         before = self.snapshot
-        segments, head = before.segments, self._head
+        segments, head = before.segments, self._growing.segment
         erasure = None
         if erased:
             # The head is that of the snapshot: nothing is being written but this.
@@ -310,14 +285,12 @@ class Sequencer:
 
         self._handle.writable.append(applied.batch._replace(ready=ready, erasure=erasure))
         self.meters.write_s.observe(perf_counter() - began)
-        self._head = applied.head
         if applied.batch.sealed or erasure is not None:
-            self._claims = {claim.digest: claim for claim in applied.head.claims}
-        elif commit.claims:
-            added = applied.head.claims[-len(commit.claims) :]
-            self._claims.update((claim.digest, claim) for claim in added)
+            self._growing.replace(applied.head)
+        else:
+            self._growing.grow(applied.head, commit)
         if applied.batch.sealed:
-            segments = self._within_budget((*segments[:-1], *applied.batch.sealed, applied.head))
+            segments = newest((*segments[:-1], *applied.batch.sealed, applied.head), self._recent_bytes)
         if self.first_id is None:
             self.first_id = event_value(commit.events[0])
         erasures = before.erasures + (erasure is not None)
@@ -339,7 +312,7 @@ class Sequencer:
             self._handle.restore(storage)
             storage.append(Batch((), None, (), purged=keys))
         except Exception as error:  # noqa: BLE001 - whatever it was, the store is opened again before anything is written
-            answer_all([(pending, _unknown(error))])
+            answer_all([(pending, outcome_unknown(error))])
             self._fence(error)
             return
         answer_all([(pending, [])])
@@ -351,49 +324,7 @@ class Sequencer:
         # Publish after the batch is on disk: a tail woken earlier would seek past an event it cannot read yet.
         self._wakeups.publish(show, before, terms)
 
-    def _within_budget(self, segments: tuple[Segment, ...]) -> tuple[Segment, ...]:
-        """Return the newest segments that fit into memory; the head always stays."""
-        kept = len(segments)
-        room = self._recent_bytes
-        while kept and (kept == len(segments) or segments[kept - 1].size_bytes <= room):
-            kept -= 1
-            room -= segments[kept].size_bytes
-        return segments[kept:]
-
-    def _receipts_of(self, known: KnownClaim) -> Receipts:
-        """Return the receipts of the consecutive events that an earlier call committed."""
-        receipts: Receipts = []
-        low, memory = known.first_id, self.snapshot.first_id
-        while (left := known.length - len(receipts)) > 0:
-            if low < memory:
-                span = Span(low, min(memory, MAX_VALUE + 1))
-                search = Search(_EVERYTHING, span, descending=False, limit=left, max_bytes=MAX_VALUE)
-                events = self._handle.writable.search(search, lambda: False).events
-                # The rest is in memory, if it is anywhere.
-                low = event_value(events[-1]) + 1 if events else memory
-            else:
-                gather = Gather(Span(low, MAX_VALUE + 1), descending=False, limit=left, max_bytes=MAX_VALUE)
-                search_recent(self.snapshot, _EVERYTHING, Span(low, MAX_VALUE + 1), gather)
-                events = gather.events
-                if len(events) < left:
-                    raise StoreCorrupt(f"event {format_id(low)}", "is missing, though an idempotency key names it")
-            receipts += [Receipt(EventId(format_id(event_value(e))), event_index(e)) for e in events]
-        return receipts
-
     # -- opening and recovering ------------------------------------------------------------------------------------
-
-    def _load(self, head: Head, storage: Storage, erasures: int) -> Snapshot:
-        """Take over the unsealed head, as found on disk; return what is to be published."""
-        tree = load_tree(head, storage)
-        segment = Segment(head.first_index)
-        last_id = head.last_sealed_id
-        for key, commit in head.commits:
-            segment.add(commit, 0, len(commit.events))
-            segment.commits.append(key)
-            last_id = event_value(commit.events[-1])
-        self._head = segment
-        self._claims = {claim.digest: claim for claim in segment.claims}
-        return Snapshot(head.first_index + len(segment), last_id, (segment,), tree, erasures)
 
     def _fence(self, cause: Exception) -> None:
         """Close the store after a failed write; `_recover` opens it again.
@@ -420,18 +351,17 @@ class Sequencer:
             cause = error
         else:
             self._fenced_by = None
-            self._unpublished = None
+            self._dating.end()
             self._room.restore_reserve()
             _log.warning("the store was reopened with %d events and goes on", self.snapshot.size)
             return
-        self._held.extend(self._queue.take_all())
+        self._held.add(self._queue.take_all())
         if self._stopping.is_set():
-            answer_all([(pending, _unavailable(cause)) for pending in self._held])
-            self._held.clear()
+            self._held.fail(unavailable(cause))
             # Nobody is left to go on for.
             self._fenced_by = None
             return
-        self._fail_stale(cause)
+        self._held.fail_stale(unavailable(cause), self._clock.monotonic_ms())
         self._stopping.wait(_RETRY_S[min(self._attempts, len(_RETRY_S) - 1)])
         self._attempts += 1
 
@@ -451,7 +381,7 @@ class Sequencer:
         before = self.snapshot
         check_kept(before, head, storage)
         # What others keep of before may hold what a write with an unknown outcome has erased.
-        found = self._load(head, storage, before.erasures + 1)
+        found = self._growing.load(head, load_tree(head, storage), before.erasures + 1)
         check_same_tree(before.tree, found.tree, storage)
         if self.first_id is None and found.size:
             self.first_id = first_id_of(storage)
@@ -463,33 +393,3 @@ class Sequencer:
             self._handle.restore(storage)
             self._publish(before.end, found, gained_terms(before, head, storage))
         self._handle.restore(storage)
-
-    def _fail_stale(self, cause: Exception) -> None:
-        """Fail the held calls that have waited too long."""
-        now = self._clock.monotonic_ms()
-        kept: list[Pending] = []
-        stale: list[Pending] = []
-        for pending in self._held:
-            if pending.since_ms is None:
-                pending.since_ms = now
-            (stale if now - pending.since_ms >= WAIT_S * 1000 else kept).append(pending)
-        self._held = deque(kept)
-        answer_all([(pending, _unavailable(cause)) for pending in stale])
-
-
-def _unknown(cause: Exception) -> OutcomeUnknown:
-    error = OutcomeUnknown(f"the write failed, its outcome is not known: {cause}")
-    error.__cause__ = cause
-    return error
-
-
-def _unavailable(cause: Exception) -> Unavailable:
-    error = Unavailable(f"nothing was written: {cause}")
-    error.__cause__ = cause
-    return error
-
-
-def _receipts(slots: Slots, numbered: Receipts) -> Receipts:
-    if isinstance(slots, range):
-        return numbered[slots.start : slots.stop]
-    return [numbered[slot] if isinstance(slot, int) else slot for slot in slots]
