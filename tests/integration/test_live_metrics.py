@@ -13,6 +13,7 @@ import pytest
 
 from audit import CursorInvalid, End, InvalidParameter, NewEvent, StoreClosed, TooLarge
 from audit.log import measuring
+from audit.metrics import answer
 from audit.metrics.changes import folded
 from audit.metrics.query import Metric, MetricResult, MetricUpdate
 from audit.storage.memory import Disk, MemoryStorage
@@ -250,6 +251,20 @@ def test_bounds_are_said(monkeypatch: pytest.MonkeyPatch) -> None:
             log.metrics.get(measure="sum", field="data")
         # What is counted already is not read.
         assert log.metrics.get(measure="count", topic=("a",)).total == 1_001
+
+
+def test_an_answer_that_is_too_large_counts_nothing_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    with memory_log() as log:
+        log.append(event(1))
+        live = log.metrics.subscribe(measure="count", group_by="data", last="1m", window="1m", every=0)
+        assert live.snapshot().total == 1
+        for number in range(3):
+            log.append(event(number))
+            monkeypatch.setattr(answer, "MAX_ROWS", 0)
+            with pytest.raises(TooLarge, match="group_by: makes"):
+                live.snapshot()
+            monkeypatch.undo()
+            assert live.snapshot().total == number + 2
 
 
 def test_a_late_event_counts_and_raises_rev() -> None:

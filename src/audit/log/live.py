@@ -116,7 +116,12 @@ class LiveState:
 
     def _answer(self, panes: Panes, seen: Seen) -> Known:
         plan = self.plan
-        result = self._measuring.told(plan, panes, seen, self._told)
+        try:
+            result = self._measuring.told(plan, panes, seen, self._told)
+        except BaseException:
+            # They have events that no answer tells of: fed again, they would have them twice.
+            self._panes = None
+            raise
         self._known = Known(result, seen, due_ms(plan, panes, seen.moment))
         return self._known
 
