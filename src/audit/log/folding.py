@@ -15,7 +15,7 @@ from typing import Final
 from audit.codec.cursors import Position
 from audit.codec.terms import Match
 from audit.log.handle import Handle
-from audit.log.measuring import Measuring, match_of_plan
+from audit.log.measuring import Measuring, counted_by, match_of_plan
 from audit.log.pieces import Piece, next_piece
 from audit.log.recent import Snapshot
 from audit.metrics.fields import Columns, Path
@@ -46,6 +46,7 @@ class Folding:
         self.match = match_of_plan(plan)
         self._panes = Panes(plan, any_groups=True)
         self.paths = self._panes.paths
+        self.counted = counted_by(plan)
         self.told = position is not None
         """Whether the store has the definition."""
         self.broken: StoreCorrupt | None = None
@@ -76,15 +77,16 @@ class Folding:
         """Whether somebody waits for it to come as far as it has."""
         return any(size <= self.size for size, _ in self.waiting)
 
-    @property
-    def counts(self) -> bool:
-        """Whether that there is an event is all it looks at."""
-        return not self.paths
-
-    def count(self, counts: dict[int, int], end: Position, handle: Handle) -> None:
-        """Take in events that match, of all up to a position, by a time that lies in the pane of each."""
+    def count(self, piece: Piece, handle: Handle) -> None:
+        """Take in how many events of a piece match; of a metric that is `counted`."""
         panes = self._panes
-        self._take(panes.keys_of(counts), lambda: panes.add_counts(counts), end, handle)
+        found = [(piece.count(match, self.plan.pane_ms), weight) for match, weight in self.counted]
+
+        def take() -> None:
+            for counts, weight in found:
+                panes.add_counts(counts, weight)
+
+        self._take(panes.keys_of([ms for counts, _ in found for ms in counts]), take, piece.end, handle)
 
     def fold(self, columns: Columns, end: Position, handle: Handle) -> None:
         """Take in events that match, of all up to a position."""
@@ -183,8 +185,8 @@ def _fold_piece(together: list[Folding], piece: Piece, handle: Handle) -> None:
     """Fold a piece of events that are in memory."""
     by_match: defaultdict[Match, list[Folding]] = defaultdict(list)
     for one in together:
-        if one.counts:
-            one.count(piece.count(one.match, one.plan.pane_ms), piece.end, handle)
+        if one.counted:
+            one.count(piece, handle)
         else:
             by_match[one.match].append(one)
     places = {match: piece.places(match) for match in by_match}

@@ -27,7 +27,7 @@ from audit.model.errors import TooLarge
 from audit.model.ids import MAX_TIMESTAMP_MS, MAX_VALUE, RANDOM_BITS
 from audit.model.span import Span
 
-__all__ = ["BUDGET_EVENTS", "Measuring", "Seen", "match_of_plan"]
+__all__ = ["BUDGET_EVENTS", "Measuring", "Seen", "counted_by", "match_of_plan"]
 
 BUDGET_EVENTS: Final = 500_000
 """Events that one query may read."""
@@ -42,6 +42,19 @@ def match_of_plan(plan: Plan) -> Match:
         actions = tuple([term_of_action(action) for action in (*plan.actions, *plan.planned)])
         return Match(actions, (*match.all_of, *match.any_of))
     return match
+
+
+def counted_by(plan: Plan) -> list[tuple[Match, int | None]]:
+    """Return what to count where that takes no member of an event, and what each adds to the state; else nothing."""
+    if plan.occurred or plan.group_by is not None or plan.field is not None or plan.follows:
+        return []
+    if not plan.carries:
+        return [(match_of_plan(plan), None)]
+    any_of, all_of = match_of(plan.query)
+    return [
+        (Match(any_of, (term_of_action(action), *all_of)), way)
+        for action, way in zip(plan.actions, (1, -1), strict=True)
+    ]
 
 
 def _ids(low_ms: int, high_ms: int) -> Span:

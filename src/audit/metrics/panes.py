@@ -180,7 +180,9 @@ class Panes:
         plan = self._plan
         if plan.group_by is not None:
             if plan.field is None and not self._kinds:
-                for group, count in Counter(_group_keys(columns.column(plan.group_by))).items():
+                found = columns.column(plan.group_by)
+                keys = _group_keys(found)
+                for group, count in (columns.tally(plan.group_by) if keys is found else Counter(keys)).items():
                     self._add(key, group, count, None)
             else:
                 self._add_groups([key] * len(columns.events), columns)
@@ -188,8 +190,8 @@ class Panes:
             numbers = columns.numbers(plan.field)
             self._add(key, None, len(numbers), numbers)
         elif self._kinds and not plan.follows:
-            found = columns.tally(_ACTION)
-            opened, closed = [found[action] for action in self._kinds]
+            tally = columns.tally(_ACTION)
+            opened, closed = [tally[action] for action in self._kinds]
             self._add(key, None, opened + closed, [opened - closed])
         else:
             values = self._values(columns)
@@ -224,18 +226,19 @@ class Panes:
                 for came in self._late(key, [recorded[position] for position in chosen]):
                     pane.late[came] = pane.late.get(came, 0) + 1
 
-    def add_counts(self, counts: Mapping[int, int]) -> None:
-        """Take in events that somebody else has counted, by the start of a time that lies in one pane."""
+    def add_counts(self, counts: Mapping[int, int], weight: int | None = None) -> None:
+        """Take in events that somebody else has counted, by the start of a time that lies in one pane.
+
+        Args:
+            counts: How many.
+            weight: What each adds to the state; None: the measure has none.
+        """
         summed: dict[int, int] = {}
         for key, count in zip(self._keys(list(counts)), counts.values(), strict=True):
             if key is not None:
                 summed[key] = summed.get(key, 0) + count
         for key, count in summed.items():
-            groups = self.by_start.setdefault(key, {})
-            self.touched.add(key)
-            groups[None] = Pane(None, count + (groups[None].count if groups else 0))
-            if self.sliding is not None:
-                self._slide(None, count, None)
+            self._add(key, None, count, None if weight is None else [weight * count])
 
     def take(self, start_ms: int, group: GroupKey, pane: Pane) -> None:
         """Take in a pane of the same plan that was kept somewhere."""
