@@ -1,6 +1,7 @@
 """Policies in front of a served log: what they leave of a permission on each transport, and when they change."""
 
 import asyncio
+import hashlib
 import itertools
 import random
 from pathlib import Path
@@ -179,7 +180,8 @@ async def _read_on(tail: Any) -> None:
 
 
 async def test_policies_that_change_hold_for_what_is_open_too(tmp_path: Path) -> None:
-    rules = policies(tmp_path, "permit(principal, action, resource);")
+    before, after = "permit(principal, action, resource);", 'permit(principal, action, resource in Topic::"a");'
+    rules = policies(tmp_path, before)
     async with door(tmp_path, policies=rules) as place:
         token = place.token("reader", "/")
         async with (
@@ -191,7 +193,7 @@ async def test_policies_that_change_hold_for_what_is_open_too(tmp_path: Path) ->
             await allowed.read(1)
             await forbidden.read(1)
             file = tmp_path / "p.cedar"
-            file.with_suffix(".new").write_text('permit(principal, action, resource in Topic::"a");')
+            file.with_suffix(".new").write_text(after)
             file.with_suffix(".new").replace(file)
             # They connect again by themselves, and what is allowed goes on.
             with pytest.raises(Forbidden, match="more than the policies allow"):
@@ -206,6 +208,10 @@ async def test_policies_that_change_hold_for_what_is_open_too(tmp_path: Path) ->
                 last = message
             assert last is not None
             assert (last.kind, last.json["reason"]) == ("end", "shutdown")
+            # Which policies held when is in the log.
+            async with place.log.subscribe(("audit", "access", "policies")) as told, asyncio.timeout(30):
+                found = [(await anext(told)).data["sha256"] for _ in range(2)]
+            assert found == [[hashlib.sha256(text.encode()).hexdigest()] for text in (before, after)]
         assert (await fetch(place.base, "/v1/events?topic=b", headers=bearer(token))).status == 403
 
 

@@ -194,6 +194,9 @@ class GuardedAccess:
         """Watch the files, tell whose access ends, and record who looked, until cancelled."""
         try:
             while True:
+                if self._policies is not None:
+                    # Before others take their place.
+                    await self._recorder.record_policies(self._policies.digests, record)
                 await asyncio.sleep(_LOOK_S)
                 await self.look()
                 await self._recorder.record_tokens(self._callers.tokens, record)

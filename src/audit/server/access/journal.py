@@ -16,7 +16,7 @@ from audit.model.event import Actor, NewEvent, Outcome, Target
 from audit.model.topic import INTERNAL_ROOT, Topic, format_topic
 from audit.server.access.tokens import Token
 
-__all__ = ["ROOT", "Journal", "Note", "token_events", "topics_of"]
+__all__ = ["ROOT", "Journal", "Note", "policies_event", "token_events", "topics_of"]
 
 ROOT: Final = (INTERNAL_ROOT, "access")
 _QUIET_MS: Final = 60_000
@@ -113,6 +113,13 @@ def token_events(token: Token) -> list[NewEvent]:
         )
         for what, ms in moments
     ]
+
+
+def policies_event(digests: Sequence[str]) -> NewEvent:
+    """Return what is told of policies that came into force: which they are, by the digests of their files."""
+    return NewEvent(
+        topics=[(*ROOT, "policies")], action=f"{INTERNAL_ROOT}.access.policies", data={"sha256": list(digests)}
+    )
 
 
 def _event(note: Note, count: _Count) -> NewEvent:

@@ -8,6 +8,7 @@ one that is not good leaves the old one in force. How policies are read and judg
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -68,8 +69,17 @@ Judges = Callable[[Sequence[str]], PolicySet]
 """Makes a set of policies of the texts of its files, or raises InvalidParameter."""
 
 
+class _Read(NamedTuple):
+    policies: PolicySet
+    digests: list[str]
+
+
 class Policies:
-    """The policies that are in force, by their files, and what they come to for those who asked."""
+    """The policies that are in force, by their files, and what they come to for those who asked.
+
+    Attributes:
+        digests: SHA-256 of each file that is in force, in hexadecimal digits.
+    """
 
     def __init__(self, files: Sequence[Path], judges: Judges) -> None:
         """Read the files. Blocks, shortly.
@@ -80,7 +90,7 @@ class Policies:
         self._files = files
         self._judges = judges
         self._stamps = self._look()
-        self._set = self._read()
+        self._set, self.digests = self._read()
         self._regions: LRUCache[tuple[object, ...], Region] = LRUCache(_REMEMBERED)
         self.version = 1
         """Grows whenever other policies come into force."""
@@ -141,12 +151,12 @@ class Policies:
         """Read the files again if one has changed."""
         found = await asyncio.to_thread(self._read_changed)
         if found is not None:
-            self._set = found
+            self._set, self.digests = found
             self._regions.clear()
             self.version += 1
             _log.info("other policies are in force")
 
-    def _read_changed(self) -> PolicySet | None:
+    def _read_changed(self) -> _Read | None:
         try:
             stamps = self._look()
             if stamps == self._stamps:
@@ -161,8 +171,9 @@ class Policies:
     def _look(self) -> list[Stamp | None]:
         return [stamp_of(file) for file in self._files]
 
-    def _read(self) -> PolicySet:
-        return self._judges([_text_of(file) for file in self._files])
+    def _read(self) -> _Read:
+        texts = [_text_of(file) for file in self._files]
+        return _Read(self._judges(texts), [hashlib.sha256(text.encode()).hexdigest() for text in texts])
 
 
 def _text_of(file: Path) -> str:

@@ -10,7 +10,7 @@ from audit.log.clock import Clock
 from audit.model.errors import AuditError
 from audit.model.event import Outcome
 from audit.model.topic import Topic
-from audit.server.access.journal import Journal, Note, token_events, topics_of
+from audit.server.access.journal import Journal, Note, policies_event, token_events, topics_of
 from audit.server.access.port import Principal, Record
 from audit.server.access.tokens import Token
 
@@ -27,6 +27,7 @@ class Recorder:
         self._clock = clock
         self._journal = Journal()
         self._told_tokens: Mapping[str, Token] = {}
+        self._told_policies: Sequence[str] = ()
 
     def note(
         self, what: str, principal: Principal, outcome: Outcome, topics: Sequence[Topic] = (), detail: str = ""
@@ -48,6 +49,16 @@ class Recorder:
                 _log.warning("what became of tokens is not recorded yet: %s", error)
                 return
         self._told_tokens = tokens
+
+    async def record_policies(self, digests: Sequence[str], record: Record) -> None:
+        """Record that policies came into force, unless that was told of these; again after a restart."""
+        if digests != self._told_policies:
+            try:
+                await record([policies_event(digests)])
+            except AuditError as error:
+                _log.warning("that policies came into force is not recorded yet: %s", error)
+                return
+            self._told_policies = digests
 
     async def record(self, record: Record, *, everything: bool) -> None:
         """Record what is due; `everything`: also what would be counted a while longer."""
