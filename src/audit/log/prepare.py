@@ -229,10 +229,11 @@ def _prepare(events: Sequence[NewEvent], *, internal: bool) -> _Encoded | None:
     if max(map(len, sent)) + SALT_CHARACTERS > MAX_EVENT_BYTES - HEADER_BYTES:
         return None
     prepared: list[Prepared] = []
+    add = prepared.append
     for body, salt, terms in zip(sent, salt_texts(os.urandom(SALT_STRIDE * len(sent))), found.terms, strict=True):
         header, payload = salted(body, salt)
         # Of a body as of an event: what comes before the payload belongs to the header.
-        prepared.append(Prepared(header + payload, terms, header + sha256(payload).digest()))
+        add(Prepared(header + payload, terms, header + sha256(payload).digest()))
     for number, key in found.keys.items():
         one = prepared[number]
         fingerprint = hashlib.blake2b(without_salt(sent[number]), digest_size=DIGEST_BYTES).digest()

@@ -140,8 +140,11 @@ class Scrub:
         secrets = None if self._rules else self._secrets
         for number, event in enumerate(events):
             if type(event) is NewEvent:
-                if secrets is not None and secrets.absent(event.data) and secrets.absent(event.context):
-                    continue
+                if secrets is not None and secrets.absent(event.data):
+                    context = event.context
+                    # Most have none.
+                    if not context or secrets.absent(context):
+                        continue
                 scrubbed = self._event(event, number)
                 if scrubbed is not event:
                     changed = list(events) if changed is None else changed
