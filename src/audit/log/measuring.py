@@ -51,10 +51,8 @@ def counted_by(plan: Plan) -> list[tuple[Match, int | None]]:
     if not plan.carries:
         return [(match_of_plan(plan), None)]
     any_of, all_of = match_of(plan.query)
-    return [
-        (Match(any_of, (term_of_action(action), *all_of)), way)
-        for action, way in zip(plan.actions, (1, -1), strict=True)
-    ]
+    opened, closed = [Match(any_of, (term_of_action(action), *all_of)) for action in plan.actions]
+    return [(opened, 1), (closed, -1)]
 
 
 def _ids(low_ms: int, high_ms: int) -> Span:
