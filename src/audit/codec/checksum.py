@@ -33,14 +33,10 @@ def open_record(key: bytes, record: bytes) -> memoryview:
     if version != VERSION:
         raise StoreCorrupt(describe(key), f"has version {version}, expected {VERSION}")
     body = memoryview(record)[_HEAD.size :]
-    # As `_digest`: written out, since a page of rare events has a hundred of these.
-    if _digest_of(body, _digest_of(key)) != digest:
+    if _digest(key, body) != digest:
         raise StoreCorrupt(describe(key), "checksum mismatch")
     return body
 
 
-_digest_of: Final = xxhash.xxh3_64_intdigest
-
-
 def _digest(key: bytes, body: bytes | memoryview) -> int:
-    return _digest_of(body, _digest_of(key))
+    return xxhash.xxh3_64_intdigest(body, xxhash.xxh3_64_intdigest(key))

@@ -28,7 +28,6 @@ __all__ = [
     "Layout",
     "Segment",
     "block_events",
-    "block_of_chunk",
     "chunk_blocks",
     "decode_block",
     "decode_directory",
@@ -174,7 +173,6 @@ class Directory(NamedTuple):
         return max(0, bisect_right(firsts, event_id) - 1)
 
 
-_PAIR: Final = struct.Struct("<II")
 _DIRECTORY: Final = struct.Struct(f"<QH{ID_BYTES}s")
 _CHUNK_ENTRY: Final = struct.Struct("<I")
 
@@ -269,25 +267,7 @@ def decode_block(key: bytes, packed: memoryview) -> bytes:
     return block
 
 
-def block_of_chunk(key: bytes, record: bytes, offset: int) -> bytes:
-    """Return one block of a chunk's record, decompressed; for who wants no other of it.
-
-    The same as `open_record`, `chunk_blocks` and `decode_block`, in one: a rare event costs little besides.
-
-    Raises:
-        StoreCorrupt: as they do, or there is no such block.
-    """
-    body = open_record(key, record)
-    try:
-        start, stop = _PAIR.unpack_from(body, 4 * offset)
-        head = _CHUNK_ENTRY.unpack_from(body)[0]
-    except struct.error as error:
-        raise StoreCorrupt(describe(key), f"can't be decoded: {error}") from error
-    if 4 * offset + 8 > head:
-        raise StoreCorrupt(describe(key), f"has no block {offset}")
-    return decode_block(key, body[start:stop])
-
-
+_PAIR: Final = struct.Struct("<II")
 _ID_START: Final = ID_SLICE.start
 _ID_STOP: Final = ID_SLICE.stop
 

@@ -21,7 +21,6 @@ from audit.codec.segments import (
     Directory,
     Layout,
     block_events,
-    block_of_chunk,
     chunk_blocks,
     decode_block,
     decode_directory,
@@ -242,8 +241,6 @@ class SealedReader:
                 # Not all of them are kept.
                 pass
         first, block = near
-        if len(positions) == 1 and kept is None and not block:
-            return [self._rare(segment, positions[0])]
         end = first + size
         events: Sequence[bytes] = ()
         found: list[bytes] = []
@@ -261,20 +258,6 @@ class SealedReader:
                 start, stop = event_bounds(block, 4 * (position - first))
                 found.append(block[start:stop])
         return found
-
-    def _rare(self, segment: bytes, position: int) -> bytes:
-        """Return the one event that is wanted of a segment of which nothing is at hand."""
-        number, offset = divmod(position, self._layout.block_events)
-        at, place = divmod(number, self._per_chunk)
-        key = key_of_chunk(segment, at)
-        record = (self._snapshot or self._look()).get(key)
-        if record is None:
-            raise StoreCorrupt(describe(key), "is missing")
-        block = block_of_chunk(key, record, place)
-        if self._blocks.max_bytes:
-            self._blocks.put(segment, number, block_events(block))
-        start, stop = event_bounds(block, 4 * offset)
-        return block[start:stop]
 
     def directory(self, segment: bytes) -> Directory:
         """Return a segment's directory."""

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from audit import NewEvent, StoreCorrupt
-from audit.codec.checksum import open_record, seal_record
+from audit.codec.checksum import open_record
 from audit.codec.commits import Commit
 from audit.codec.events import event_id_text, event_value
 from audit.codec.keys import id_key
@@ -15,7 +15,6 @@ from audit.codec.segments import (
     Layout,
     Segment,
     block_events,
-    block_of_chunk,
     chunk_blocks,
     decode_block,
     decode_directory,
@@ -53,11 +52,7 @@ def test_a_sealed_segment_comes_back_as_it_was(events: list[NewEvent], layout: L
         body = open_record(key, record)
         bounds = chunk_blocks(key, body)
         assert len(bounds) <= layout.chunk_blocks + 1
-        some = [decode_block(key, body[start:end]) for start, end in pairwise(bounds)]
-        assert [block_of_chunk(key, record, offset) for offset in range(len(some))] == some
-        with pytest.raises(StoreCorrupt, match=f"has no block {len(some)}$"):
-            block_of_chunk(key, record, len(some))
-        blocks += some
+        blocks += [decode_block(key, body[start:end]) for start, end in pairwise(bounds)]
     assert [raw for block in blocks for raw in block_events(block)] == commit.events
     for number, raw in enumerate(commit.events):
         value = event_value(raw)
@@ -96,8 +91,6 @@ def test_any_flipped_bit_and_any_cut_of_a_directory_or_chunk_is_found() -> None:
         for damaged in damages(record):
             with pytest.raises(StoreCorrupt, match=r"^chunk \d of segment 01"):
                 open_record(key, damaged)
-            with pytest.raises(StoreCorrupt, match=r"^chunk \d of segment 01"):
-                block_of_chunk(key, damaged, 0)
 
 
 def test_a_chunk_in_the_place_of_another_is_found() -> None:
@@ -109,12 +102,8 @@ def test_a_chunk_in_the_place_of_another_is_found() -> None:
 
 @pytest.mark.parametrize("body", [b"", b"\0", b"\0\0\0\0", b"\x08\0\0\0\x09\0\0\0", b"\x0c\0\0\0\x0c\0\0\0\x0b\0\0\0"])
 def test_blocks_outside_their_chunk_are_found(body: bytes) -> None:
-    key = b"B" + b"\0" * 17
     with pytest.raises(StoreCorrupt):
-        chunk_blocks(key, memoryview(body))
-    for offset in (0, 1, 1 << 40):
-        with pytest.raises(StoreCorrupt):
-            block_of_chunk(key, seal_record(key, body), offset)
+        chunk_blocks(b"B" + b"\0" * 17, memoryview(body))
 
 
 @pytest.mark.parametrize("packed", [b"", b"\x10", b"\x10\0\0\0garbage", b"\xff\xff\xff\xff\0"])

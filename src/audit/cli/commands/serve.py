@@ -259,9 +259,6 @@ async def _serve(  # noqa: PLR0917 - what the settings come to
             if not signing.keys:
                 risk = "who can write its files can rewrite its history"
                 _log.info("no key signs this log's checkpoints (--key): %s", risk)
-            # All there is by now stays. Looking through it again and again would stop everybody for tens of ms.
-            gc.collect()
-            gc.freeze()
             await told.wait()
         _log.info("no peer is left; closing the store")
     _log.info("stopped")
