@@ -58,6 +58,17 @@ export function inOrder(changes: readonly Change[]): Change[] {
   return [...changes].sort((one, other) => one.atMs - other.atMs || one.index - other.index);
 }
 
+/** Return each component's changes, in the order in which they count. */
+export function byComponent(changes: readonly Change[]): Map<string, Change[]> {
+  const found = new Map<string, Change[]>();
+  for (const change of inOrder(changes)) {
+    const own = found.get(change.component);
+    if (own === undefined) found.set(change.component, [change]);
+    else own.push(change);
+  }
+  return found;
+}
+
 /** What is so with one component, event by event. */
 interface Course {
   /** That it is down. */
@@ -123,10 +134,10 @@ export function incidentShown(board: Board, incident: Incident): Shown {
 
 /**
  * Return the events behind a component's day: from the first that changed something to the last, the worst of them in
- * full. Of a day on which nothing changed, the one that had made it so.
+ * full. Of a day on which nothing changed, the one that had made it so. `changes` are the component's, in order.
  */
 export function dayShown(board: Board, component: string, day: Day, changes: readonly Change[]): Shown {
-  const own = inOrder(changes).filter((change) => change.component === component && change.atMs < day.endMs);
+  const own = changes.filter((change) => change.atMs < day.endMs);
   const within = own.filter((change) => change.atMs >= day.startMs);
   if (within.length > 0) {
     const worst = (["down", "begin", "up", "end"] as const).flatMap((kind) =>

@@ -8,6 +8,7 @@ import { type Event, Forbidden, type MetricState, type RemoteLog } from "@audit/
 import { areTopics, type Board, byName, DAYS, PARTS, type Part, queriesOf } from "./board.js";
 import { type Change, changeOf, KINDS, type Kind } from "./incidents.js";
 
+const OF_COMPONENTS: ReadonlySet<Part> = new Set(["days", "whole", "planned", "up", "inPlanned"]);
 const DAY_MS = 86_400_000;
 /** Events of one kind in memory: what is older is not among the incidents. */
 const MOST_CHANGES = 500;
@@ -29,6 +30,8 @@ export class Standing {
   readonly refused = new Map<Part | "events", Refusal>();
   /** What is followed: the board's topic, or what may be seen below it. */
   topics: readonly (readonly string[])[] = [];
+  /** Counts what was told of components: as long as it stays, nothing of them is other. */
+  version = 0;
   /** When the server was heard of last. */
   freshMs: number | undefined;
   /** Whether there has been no connection since. */
@@ -65,7 +68,7 @@ export class Standing {
     while (this.topics.length === 0) {
       try {
         this.topics = await this.#seen();
-        this.refused.delete("events");
+        if (this.refused.delete("events")) this.version += 1;
       } catch (error) {
         this.#refuse("events", error);
         await new Promise((resolve) => setTimeout(resolve, AGAIN_MS));
@@ -117,6 +120,7 @@ export class Standing {
   }
 
   #name(topics: readonly { topic: readonly string[] }[]): void {
+    if (topics.length !== this.#children.length) this.version += 1;
     this.#children = topics.map((one) => one.topic);
   }
 
@@ -124,6 +128,7 @@ export class Standing {
     try {
       for await (const state of this.log.metrics.subscribe({ ...query, every: 1_000 }, { signal: this.#signal })) {
         this.told.set(part, state);
+        if (OF_COMPONENTS.has(part)) this.version += 1;
         this.#heard();
       }
     } catch (error) {
@@ -154,6 +159,7 @@ export class Standing {
 
   #take(kind: Kind, events: readonly Event[]): void {
     const came = events.flatMap((event) => changeOf(event, kind, this.board) ?? []);
+    if (came.length > 0) this.version += 1;
     const all = [...(this.#changes.get(kind) ?? []), ...came];
     all.sort((one, other) => one.index - other.index);
     this.#changes.set(kind, all.slice(-MOST_CHANGES));
@@ -164,6 +170,7 @@ export class Standing {
     if (this.#signal.aborted) return;
     const problem = error instanceof Forbidden ? undefined : error instanceof Error ? error.message : String(error);
     this.refused.set(what, { problem });
+    this.version += 1;
     this.onChange();
   }
 

@@ -1,16 +1,17 @@
 /** The status view: what a visitor wants to know. Are things well, were they, and what happened. */
 
 import type { MetricState, RemoteLog } from "@audit/client";
-import { css, html, LitElement, nothing, type TemplateResult } from "lit";
+import { html, LitElement, nothing, type TemplateResult } from "lit";
 import { type Board, boardOf, type Part, RATE_MS } from "./board.js";
 import { valueText } from "./charting.js";
 import { momentText, spanText } from "./format.js";
-import { type Change, dayShown, type Incident, incidentShown, incidentsOf } from "./incidents.js";
+import { byComponent, dayShown, type Incident, incidentShown, incidentsOf } from "./incidents.js";
 import { type Follow, linkTo } from "./links.js";
 import { EVERYTHING, type Shown } from "./query.js";
 import { Standing } from "./standing.js";
+import { statusStyle } from "./status-style.js";
 import { levels, shared } from "./theme.js";
-import { type Component, componentsOf, overallOf, pathOf, percentText, staleSince } from "./uptime.js";
+import { type Component, componentsOf, type Day, overallOf, pathOf, percentText, staleSince } from "./uptime.js";
 import "./uptime-bars.js";
 
 /** Without a word of the server for so long, what is shown is stale. */
@@ -28,6 +29,16 @@ const LEGEND = [
 ] as const;
 const STATES = { up: "Up", down: "Down", planned: "In planned maintenance", unknown: "No data" };
 
+/** What is to be drawn of components, made when they are told of and not each second. */
+interface Seen {
+  readonly standing: Standing;
+  readonly version: number;
+  readonly components: readonly Component[];
+  readonly incidents: readonly Incident[];
+  /** The events behind a day, by component; without any, they are not for whoever looks. */
+  readonly behind: ReadonlyMap<string, (day: Day) => Shown>;
+}
+
 export class StatusView extends LitElement {
   static override properties = {
     log: { attribute: false },
@@ -38,6 +49,7 @@ export class StatusView extends LitElement {
   declare board: Board;
   declare connected: boolean;
   #standing: Standing | undefined;
+  #seen: Seen | undefined;
 
   constructor() {
     super();
@@ -58,11 +70,14 @@ export class StatusView extends LitElement {
     this.#standing?.stop();
   }
 
+  /** The same function always: what is given it has nothing to draw anew. */
+  readonly #show = (shown: Shown) => {
+    this.dispatchEvent(new CustomEvent("change-shown", { detail: shown, bubbles: true, composed: true }));
+  };
+
   get #follow(): Follow {
     // A frame stays what it is.
-    if (this.board.embed) return undefined;
-    return (shown) =>
-      this.dispatchEvent(new CustomEvent("change-shown", { detail: shown, bubbles: true, composed: true }));
+    return this.board.embed ? undefined : this.#show;
   }
 
   /** Whether the events behind what is shown are for whoever looks. */
@@ -78,8 +93,7 @@ export class StatusView extends LitElement {
     const { told, lost, refused } = standing;
     if (told.size === 0) return this.#nothing(standing);
     const stale = staleSince(Date.now(), standing.freshMs, lost, PATIENCE_MS);
-    const components = componentsOf(standing.names, told);
-    const changes = standing.changes;
+    const { components, incidents } = this.#look(standing);
     return html`<main class=${stale === undefined ? "" : "stale"}>
       ${this.board.embed ? html`<h1 class="hidden">Status</h1>` : nothing}
       <p class="mark" role="alert" ?hidden=${stale === undefined}>${stale === undefined ? nothing : this.#stale(stale, lost)}</p>
@@ -88,9 +102,24 @@ export class StatusView extends LitElement {
         ${this.#figure("rate", "rates", "Events a minute", "the last minute", this.#rateShown())}
         ${this.#figure("active", "active", "Active connections", "open now", this.#activeShown())}
       </div>
-      ${refused.has("days") ? this.#problem("days") : told.has("days") ? this.#components(components, changes) : nothing}
-      ${this.#mayRead ? this.#incidents(incidentsOf(changes)) : nothing}
+      ${told.has("days") || (told.has("up") && refused.has("days")) ? this.#components(components) : nothing}
+      ${this.#problem("days")}
+      ${this.#mayRead ? this.#incidents(incidents) : nothing}
     </main>`;
+  }
+
+  #look(standing: Standing): Seen {
+    const { version, board, changes } = standing;
+    if (this.#seen?.standing === standing && this.#seen.version === version) return this.#seen;
+    const components = componentsOf(standing.names, standing.told);
+    const own = byComponent(changes);
+    const behind = new Map(
+      this.#mayRead
+        ? components.map(({ name }) => [name, (day: Day) => dayShown(board, name, day, own.get(name) ?? [])])
+        : [],
+    );
+    this.#seen = { standing, version, components, incidents: incidentsOf(changes), behind };
+    return this.#seen;
   }
 
   /** Nothing of it is to be had: that is said calmly, if it is meant to be so. */
@@ -172,7 +201,7 @@ export class StatusView extends LitElement {
     return problem === undefined ? nothing : html`<p class="quiet">This can't be told: ${problem}</p>`;
   }
 
-  #components(components: readonly Component[], changes: readonly Change[]): TemplateResult {
+  #components(components: readonly Component[]): TemplateResult {
     const { topic, up, down } = this.board;
     if (components.length === 0) {
       return html`<section aria-labelledby="components"><h2 id="components">Components</h2>
@@ -185,23 +214,29 @@ export class StatusView extends LitElement {
     const shown = components.length > MOST_COMPONENTS ? ranked.slice(0, MOST_COMPONENTS) : components;
     return html`<section aria-labelledby="components">
       <h2 id="components">Components, over 90 days (UTC)</h2>
-      ${shown.map((one) => this.#component(one, changes))}
+      ${shown.map((one) => this.#component(one))}
       <p class="legend quiet">${LEGEND.map(([kind, text]) => html`<span><i class=${kind}></i>${text}</span>`)}</p>
       ${components.length > MOST_COMPONENTS ? html`<p class="quiet">${components.length - MOST_COMPONENTS} more are not shown.</p>` : nothing}
     </section>`;
   }
 
-  #component(one: Component, changes: readonly Change[]): TemplateResult {
+  #component(one: Component): TemplateResult {
     return html`<article data-name=${one.name} data-state=${one.state}>
       <h3><span>${one.name}</span> <span class="state">${STATES[one.state]}</span>
         ${one.uptime === null ? nothing : html`<span class="quiet share">${percentText(one.uptime)}</span>`}</h3>
-      ${
-        one.days.every((day) => day.level === "none")
-          ? html`<p class="quiet">No data: nothing has said whether it is up.</p>`
-          : html`<audit-uptime-bars .name=${one.name} .days=${one.days} .follow=${this.#follow}
-              .shownOf=${this.#mayRead ? (day: Component["days"][number]) => dayShown(this.board, one.name, day, changes) : undefined}></audit-uptime-bars>`
-      }
+      ${this.#bars(one)}
     </article>`;
+  }
+
+  #bars(one: Component): TemplateResult | typeof nothing {
+    if (one.days.some((day) => day.level !== "none")) {
+      return html`<audit-uptime-bars .name=${one.name} .days=${one.days} .follow=${this.#follow}
+        .shownOf=${this.#seen?.behind.get(one.name)}></audit-uptime-bars>`;
+    }
+    // Of more components than one answer holds days of, the states are shown all the same.
+    return this.#standing?.refused.has("days")
+      ? nothing
+      : html`<p class="quiet">No data: nothing has said whether it is up.</p>`;
   }
 
   #incidents(incidents: readonly Incident[]): TemplateResult {
@@ -226,166 +261,7 @@ export class StatusView extends LitElement {
     </li>`;
   }
 
-  static override styles = [
-    shared,
-    levels,
-    css`
-      :host {
-        display: block;
-        overflow-y: auto;
-      }
-      main {
-        max-width: 900px;
-        margin: 0 auto;
-        padding: 14px;
-      }
-      section {
-        margin: 0 0 22px;
-      }
-      h2.overall {
-        font-size: 20px;
-        color: inherit;
-        margin: 0;
-        padding: 12px 14px;
-        border-radius: 8px;
-        border: 1px solid var(--line);
-        border-left: 6px solid var(--quiet);
-        background: var(--raised);
-      }
-      h2.overall[data-state="up"] {
-        border-left-color: var(--good);
-      }
-      h2.overall[data-state="some"] {
-        border-left-color: var(--warn);
-      }
-      h2.overall[data-state="down"] {
-        border-left-color: var(--bad);
-      }
-      h2.overall[data-state="planned"] {
-        border-left-color: var(--number);
-      }
-      .mark {
-        background: var(--warn-bg);
-        padding: 8px 12px;
-        border-radius: 6px;
-        margin: 0 0 14px;
-      }
-      .figures {
-        display: grid;
-        grid-template-columns: repeat(auto-fit, minmax(240px, 1fr));
-        gap: 14px;
-        margin: 0 0 22px;
-      }
-      .figures:empty {
-        display: none;
-      }
-      .figure {
-        margin: 0;
-        padding: 12px 14px;
-        border: 1px solid var(--line);
-        border-radius: 8px;
-      }
-      .number {
-        font-size: 28px;
-        font-weight: 600;
-        font-variant-numeric: tabular-nums;
-        color: inherit;
-        text-decoration-thickness: 1px;
-        text-decoration-color: var(--quiet);
-        text-underline-offset: 4px;
-      }
-      svg {
-        display: block;
-        width: 100%;
-        height: 40px;
-        margin-top: 8px;
-      }
-      path {
-        fill: none;
-        stroke: var(--accent);
-        stroke-width: 1.5;
-        vector-effect: non-scaling-stroke;
-      }
-      .stale .overall,
-      .stale .figures,
-      .stale .state {
-        filter: grayscale(1);
-      }
-      article {
-        margin: 0 0 14px;
-      }
-      .legend {
-        display: flex;
-        flex-wrap: wrap;
-        gap: 4px 14px;
-        margin: 0;
-        font-size: 12px;
-      }
-      .legend i {
-        display: inline-block;
-        width: 9px;
-        height: 14px;
-        margin-right: 5px;
-        border-radius: 2px;
-        vertical-align: -2px;
-      }
-      h3 {
-        display: flex;
-        align-items: baseline;
-        flex-wrap: wrap;
-        gap: 4px 10px;
-        font-size: 14px;
-        margin: 0 0 6px;
-      }
-      h3 > span:first-child {
-        overflow-wrap: anywhere;
-      }
-      .state {
-        font-weight: 400;
-      }
-      [data-state="up"] .state {
-        color: var(--good);
-      }
-      [data-state="down"] .state {
-        color: var(--bad);
-        font-weight: 600;
-      }
-      [data-state="planned"] .state {
-        color: var(--number);
-      }
-      .share {
-        margin-left: auto;
-        font-weight: 400;
-        font-variant-numeric: tabular-nums;
-      }
-      ul {
-        list-style: none;
-        margin: 0;
-        padding: 0;
-      }
-      li {
-        padding: 8px 0 8px 12px;
-        border-left: 3px solid var(--line);
-        margin: 0 0 6px;
-      }
-      li a {
-        display: inline-block;
-        min-height: 24px;
-        overflow-wrap: anywhere;
-      }
-      li[data-kind="planned"] {
-        border-left-color: var(--number);
-      }
-      li[data-kind="down"] {
-        border-left-color: var(--bad);
-      }
-      li p,
-      article p {
-        margin: 0;
-        overflow-wrap: anywhere;
-      }
-    `,
-  ];
+  static override styles = [shared, levels, statusStyle];
 }
 
 customElements.define("audit-status-view", StatusView);

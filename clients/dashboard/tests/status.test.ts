@@ -282,6 +282,15 @@ test("other logs have other names: the address says which", async () => {
   await page.getByText("Nothing has said yet that it is up.").waitFor();
 });
 
+test("of more components than an answer holds days of, the states are shown without them", async () => {
+  const ago = Date.now() - 88 * DAY;
+  const up = (name: string) => ({ ...said(name, "up", ago), topics: [["many", name]] });
+  await append(...Array.from({ length: 90 }, (_, n) => up(`a-component-of-many-with-a-name-${n}`)));
+  await go("?view=status&topic=many");
+  await page.getByText("This can't be told: ").waitFor();
+  expect(await page.locator("article .state", { hasText: "Up" }).count()).toBe(90);
+});
+
 test("allowed pages may have it in a frame, without anything around it; others, and other views, may not", async () => {
   const at = (origin: string, query: string) => {
     site.html = `<!doctype html><title>x</title><iframe width="800" height="700" src="http://127.0.0.1:${served.port}/${query}"></iframe>`;

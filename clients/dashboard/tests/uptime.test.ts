@@ -5,7 +5,7 @@ import fc from "fast-check";
 import { expect, test } from "vitest";
 import { boardOf, byName, DAYS, type Part, queriesOf } from "../src/board.js";
 import { momentText, recordedMs, spanText } from "../src/format.js";
-import { type Change, changeOf, dayShown, incidentShown, incidentsOf, KINDS } from "../src/incidents.js";
+import { byComponent, type Change, changeOf, dayShown, incidentShown, incidentsOf, KINDS } from "../src/incidents.js";
 import { formatShown, parseShown } from "../src/query.js";
 import {
   type Component,
@@ -220,16 +220,18 @@ test("a click leads to the events behind: those of the day, of the incident, or 
     change("up", start + 2_000, "a", NOW - 7_000),
     change("down", start + 1_000, "b", NOW - 6_000),
   ];
+  const own = byComponent(changes);
+  const of = (name: string) => own.get(name) ?? [];
   const days = daysOf(NOW, [], []);
   const on = (startMs: number) => days.find((day) => day.startMs === startMs) as (typeof days)[number];
-  const shown = dayShown(board, "a", on(start), changes);
+  const shown = dayShown(board, "a", on(start), of("a"));
   expect(shown).toMatchObject({ topic: ["nodes", "a"], event: changes[1]?.id });
   expect([shown.from, shown.to].map((iso) => Date.parse(iso ?? ""))).toEqual([NOW - 8_000, NOW - 7_000 + 1]);
-  expect(dayShown(board, "a", on(start - DAY), changes)).toMatchObject({
+  expect(dayShown(board, "a", on(start - DAY), of("a"))).toMatchObject({
     topic: ["nodes", "a"],
     event: changes[0]?.id,
   });
-  const unknown = dayShown(board, "c", on(start), changes);
+  const unknown = dayShown(board, "c", on(start), of("c"));
   expect([unknown.from, unknown.to].map((iso) => Date.parse(iso ?? ""))).toEqual([start, start + DAY]);
   const [open, over] = incidentsOf(changes);
   expect(incidentShown(board, open as NonNullable<typeof open>)).toMatchObject({
@@ -239,7 +241,7 @@ test("a click leads to the events behind: those of the day, of the incident, or 
   const behind = incidentShown(board, over as NonNullable<typeof over>);
   expect(recordedMs(behind.event ?? "")).toBe(NOW - 8_000);
   expect(Date.parse(behind.to ?? "")).toBe(NOW - 7_000 + 1);
-  expect(dayShown({ ...board, by: "data.x" }, "a", on(start), changes).topic).toEqual(["nodes"]);
+  expect(dayShown({ ...board, by: "data.x" }, "a", on(start), of("a")).topic).toEqual(["nodes"]);
 });
 
 test("an address brings back the board that it was made of", () => {
