@@ -7,6 +7,7 @@
 import { type Event, Forbidden, type MetricState, type RemoteLog } from "@audit/client";
 import { areTopics, type Board, byName, DAYS, PARTS, type Part, queriesOf } from "./board.js";
 import { type Change, changeOf, KINDS, type Kind } from "./incidents.js";
+import { percentText } from "./uptime.js";
 
 const OF_COMPONENTS: ReadonlySet<Part> = new Set(["days", "whole", "planned", "up", "inPlanned"]);
 const DAY_MS = 86_400_000;
@@ -127,8 +128,9 @@ export class Standing {
   async #follow(part: Part, query: Parameters<RemoteLog["metrics"]["subscribe"]>[0]): Promise<void> {
     try {
       for await (const state of this.log.metrics.subscribe({ ...query, every: 1_000 }, { signal: this.#signal })) {
+        const before = this.told.get(part);
         this.told.set(part, state);
-        if (OF_COMPONENTS.has(part)) this.version += 1;
+        if (OF_COMPONENTS.has(part) && !looksAlike(part, before, state)) this.version += 1;
         this.#heard();
       }
     } catch (error) {
@@ -201,4 +203,18 @@ export class Standing {
       this.#asking = false;
     }
   }
+}
+
+/** Whether nothing of it would be drawn in another way. */
+function looksAlike(part: Part, before: MetricState | undefined, after: MetricState): boolean {
+  // The span of all days moves on each millisecond, and its fraction with it.
+  const textOf = ({ start, group, value, down_s }: MetricState["windows"][number]) =>
+    part === "whole" && typeof value === "number"
+      ? `${group} ${percentText(value)}`
+      : `${start} ${group} ${value} ${down_s}`;
+  if (before?.windows.length !== after.windows.length) return false;
+  return after.windows.every((one, n) => {
+    const other = before.windows[n];
+    return one === other || (other !== undefined && textOf(one) === textOf(other));
+  });
 }

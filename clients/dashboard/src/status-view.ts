@@ -16,6 +16,7 @@ import "./uptime-bars.js";
 
 /** Without a word of the server for so long, what is shown is stale. */
 const PATIENCE_MS = 30_000;
+const DRAW_MS = 100;
 const MOST_INCIDENTS = 20;
 const MOST_COMPONENTS = 100;
 const SPARK = { width: 120, height: 30 };
@@ -50,6 +51,7 @@ export class StatusView extends LitElement {
   declare connected: boolean;
   #standing: Standing | undefined;
   #seen: Seen | undefined;
+  #drawing: ReturnType<typeof setTimeout> | undefined;
 
   constructor() {
     super();
@@ -60,14 +62,23 @@ export class StatusView extends LitElement {
   override willUpdate(changed: Map<string, unknown>): void {
     if (this.log !== undefined && (changed.has("log") || changed.has("board"))) {
       this.#standing?.stop();
-      this.#standing = new Standing(this.log, this.board, () => this.requestUpdate());
+      this.#standing = new Standing(this.log, this.board, () => this.#changed());
       void this.#standing.start();
     } else if (changed.has("connected")) this.#standing?.connected(this.connected);
   }
 
   override disconnectedCallback(): void {
     super.disconnectedCallback();
+    clearTimeout(this.#drawing);
     this.#standing?.stop();
+  }
+
+  /** What comes together is drawn together. */
+  #changed(): void {
+    this.#drawing ??= setTimeout(() => {
+      this.#drawing = undefined;
+      this.requestUpdate();
+    }, DRAW_MS);
   }
 
   /** The same function always: what is given it has nothing to draw anew. */
