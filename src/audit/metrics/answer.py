@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
@@ -83,7 +84,7 @@ def answer_of(plan: Plan, panes: Panes, moment: Moment, first_ms: int | None, to
     return Answer(windows, made.total(), frame.low)
 
 
-class _Making:
+class _Making(ABC):
     """What the two kinds of measures have in common."""
 
     def __init__(self, plan: Plan, panes: Panes, moment: Moment, frame: Frame) -> None:
@@ -108,9 +109,9 @@ class _Making:
             return [key for key in self.panes if key >= self.frame.low]
         return [key for key in self.panes if key != BEFORE]
 
+    @abstractmethod
     def windows(self, slot: Slot) -> list[Window]:
         """Return a slot's windows: one, or one for each group."""
-        raise NotImplementedError
 
     def all_windows(self) -> list[Window]:
         """Return the windows, in their order."""

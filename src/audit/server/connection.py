@@ -170,10 +170,12 @@ class Connection:
         # No task: a call that only waits for the disk is worth one callback.
         self._context.intake.put(events, params.idempotency_key, partial(self._appended, call))
 
-    def _appended(self, call: Call, outcome: Receipts | AuditError) -> None:
+    def _appended(self, call: Call, outcome: Receipts | Exception) -> None:
         try:
             if isinstance(outcome, AuditError):
                 self._fail(call, outcome)
+            elif isinstance(outcome, Exception):
+                self._crashed(outcome)
             else:
                 self._answer(call, encode(AppendResult(receipts=outcome)))
         except Exception as error:  # noqa: BLE001 - one connection's failure ends that connection, and is logged

@@ -10,29 +10,38 @@ from collections.abc import Callable, Sequence
 
 from audit.log.core import LogCore
 from audit.log.queue import Receipts
-from audit.model.errors import AuditError
 from audit.model.event import NewEvent
 
 __all__ = ["Intake"]
 
-Settled = Callable[[Receipts | AuditError], None]
-"""Told on the event loop what became of a call. It must not raise: others are told after it."""
+Settled = Callable[[Receipts | Exception], None]
+"""Told on the event loop, once, what became of a call. It must not raise: others are told after it."""
 
 
 class _Waiter:
     """Takes a future's place for one who only wants to be told: no other turn of the loop for it."""
 
-    __slots__ = ("set_exception", "set_result")
+    __slots__ = ("_settled",)
 
     def __init__(self, settled: Settled) -> None:
-        self.set_result = settled
-        self.set_exception = settled
+        self._settled: Settled | None = settled
 
     def cancelled(self) -> bool:
         return False
 
     def done(self) -> bool:
-        return False
+        return self._settled is None
+
+    def set_result(self, result: Receipts, /) -> None:
+        self._settle(result)
+
+    def set_exception(self, exception: Exception, /) -> None:
+        self._settle(exception)
+
+    def _settle(self, outcome: Receipts | Exception) -> None:
+        settled, self._settled = self._settled, None
+        if settled is not None:
+            settled(outcome)
 
 
 class Intake:
@@ -53,4 +62,8 @@ class Intake:
     def _flush(self) -> None:
         calls, self._calls = self._calls, []
         waiters, self._waiters = self._waiters, []
-        self._core.submit_together(calls, waiters, asyncio.get_running_loop())
+        try:
+            self._core.submit_together(calls, waiters, asyncio.get_running_loop())
+        except Exception as error:  # noqa: BLE001 - whatever it was: who is not told of it would wait for ever
+            for waiter in waiters:
+                waiter.set_exception(error)

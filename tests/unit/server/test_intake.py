@@ -7,7 +7,7 @@ import pytest
 
 from audit import Audit, NewEvent
 from audit.log.queue import Receipts
-from audit.model.errors import AuditError, Conflict, InvalidParameter, StoreClosed, TooLarge
+from audit.model.errors import Conflict, InvalidParameter, StoreClosed, TooLarge
 from audit.server.intake import Intake
 from audit.testing import memory_audit
 
@@ -24,13 +24,13 @@ class _Told:
         self._all = asyncio.Event()
         self._left = 0
         self.order: list[int] = []
-        self.outcomes: dict[int, Receipts | AuditError] = {}
+        self.outcomes: dict[int, Receipts | Exception] = {}
 
     def put(self, events: list[NewEvent], key: str | None = None) -> int:
         number = len(self.outcomes) + self._left
         self._left += 1
 
-        def settled(outcome: Receipts | AuditError) -> None:
+        def settled(outcome: Receipts | Exception) -> None:
             self.order.append(number)
             self.outcomes[number] = outcome
             self._left -= 1
@@ -40,7 +40,7 @@ class _Told:
         self._intake.put(events, key, settled)
         return number
 
-    async def wait(self) -> list[Receipts | AuditError]:
+    async def wait(self) -> list[Receipts | Exception]:
         await asyncio.wait_for(self._all.wait(), 30)
         return [self.outcomes[number] for number in sorted(self.outcomes)]
 
@@ -77,6 +77,27 @@ async def test_what_is_wrong_with_one_call_is_told_to_it_alone() -> None:
     last = found[6]
     assert isinstance(last, list)
     assert last[0].index == 1
+
+
+class _Unreadable(list[NewEvent]):
+    """Events that fail in a way that nobody thinks of."""
+
+    def __iter__(self) -> Any:
+        raise RuntimeError("not to be read")
+
+
+async def test_whatever_goes_wrong_nobody_waits_for_ever() -> None:
+    async with memory_audit() as log:
+        intake = Intake(log._core)
+        told = _Told(intake)
+        told.put([_event("a")])
+        told.put(_Unreadable([_event("b")]))
+        assert [type(one) for one in await told.wait()] == [RuntimeError, RuntimeError]
+        # It goes on with the next turn.
+        told = _Told(intake)
+        told.put([_event("c")])
+        assert [type(one) for one in await told.wait()] == [list]
+        assert log.info().size == 1
 
 
 async def test_the_same_call_twice_in_one_turn_is_one_append() -> None:
