@@ -60,13 +60,13 @@ async def _played(url: str, cases: list[str]) -> list[Any]:
 
 
 def _passed(one: Any) -> bool:
-    return one.passed or one.case_id == CLOSE_AMID_FRAGMENTS
+    return bool(one.passed) or one.case_id == CLOSE_AMID_FRAGMENTS
 
 
 def _told(one: Any) -> bool:
     # Nothing was echoed: what it sent is no JSON-RPC, which is said and ends the connection.
     # Where a bad frame came right behind it, that may have been the first to be told.
-    return one.passed or one.remote_close_code in {1002, 1007, 4400}
+    return bool(one.passed) or one.remote_close_code in {1002, 1007, 4400}
 
 
 async def _echo(scope: Any, receive: Any, send: Any) -> None:

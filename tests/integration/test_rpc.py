@@ -1,15 +1,19 @@
 """The server over real sockets, by a client that knows only the wire: calls, tails, credit, the end."""
 
 import asyncio
+import gc
+import logging
 import socket
 import ssl
 import subprocess
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
+import uvloop
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from audit import Audit, InvalidParameter, NewEvent, Unavailable
@@ -19,6 +23,7 @@ from audit.server.options import ServeOptions
 from audit.server.serving import Serving
 from audit.testing import memory_audit
 from tests.bare import Bare, BareError, bare, until
+from tests.swarm import UPGRADE
 
 
 def event(topic: str = "a/b", action: str = "x", **data: Any) -> dict[str, Any]:
@@ -226,6 +231,56 @@ async def test_shutdown_tells_cursors_and_answers_what_is_in_flight() -> None:
                 if note["method"] == "events.batch":
                     found += note["params"]["events"]
             assert found[-1]["index"] == log.info().size - 1
+
+
+@pytest.mark.parametrize("run", [asyncio.run, uvloop.run])
+@pytest.mark.parametrize("turns", range(5))
+def test_who_connects_as_the_server_stops_is_told_so_or_hung_up_on(
+    turns: int, run: Callable[[Coroutine[Any, Any, None]], None], caplog: pytest.LogCaptureFixture
+) -> None:
+    run(_stop_as_peers_connect(turns))
+    # asyncio would not close what it has accepted only just.
+    gc.collect()
+    assert [one.getMessage() for one in caplog.records if one.levelno >= logging.WARNING] == []
+
+
+async def _stop_as_peers_connect(turns: int) -> None:
+    # Whoever is forgotten has longer than the server takes to end all the same, which it then says.
+    async with served(handshake_timeout_s=60) as (_, server):
+        parts = urlsplit(server.urls[0])
+        asks = UPGRADE.format(path=parts.path, host=parts.netloc).encode()
+        peers = [socket.create_connection((parts.hostname, parts.port)) for _ in range(8)]
+        for peer in peers[::2]:
+            peer.sendall(asks)
+        answers = [asyncio.to_thread(_all_from, peer) for peer in peers]
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        closing = asyncio.create_task(server.close())
+        for answer in await asyncio.gather(*answers):
+            _assert_turned_away(answer)
+        await closing
+
+
+def _all_from(peer: socket.socket) -> bytes:
+    """Read until the server hangs up, or says that it will, which it does when its peer has; then hang up."""
+    peer.settimeout(30.0)
+    found = b""
+    with peer, suppress(ConnectionResetError):
+        while not _frames(found) and (some := peer.recv(4_096)):
+            found += some
+    return found
+
+
+def _frames(answer: bytes) -> bytes:
+    return answer.partition(b"\r\n\r\n")[2] if answer.startswith(b"HTTP/1.1 101") else b""
+
+
+def _assert_turned_away(answer: bytes) -> None:
+    if answer.startswith(b"HTTP/1.1 101"):
+        close = _frames(answer)
+        assert close[:4] == bytes((0x88, len(close) - 2)) + (1001).to_bytes(2, "big"), answer
+    else:
+        assert answer == b"" or answer.startswith(b"HTTP/1.1 503"), answer
 
 
 async def test_a_log_that_closes_ends_subscriptions_and_refuses_calls() -> None:

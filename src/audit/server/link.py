@@ -167,13 +167,19 @@ class _LinkProtocol(WebSocketsSansIOProtocol):
         self.transport.abort()
 
     def shutdown(self) -> None:
-        # The server stops: connections end themselves, subscriptions first. A handshake is not waited for.
-        if not self.handshake_complete:
-            super().shutdown()
+        # The server stops: connections end themselves, subscriptions first. Handshakes are answered by the application,
+        # which knows; a second answer, by uvicorn, would be an error of both.
+        pass
 
     def keepalive_timeout(self) -> None:
         # Not `close`, which waits for the peer to take what is left: it takes nothing.
         self._abort()
+
+    async def send(self, message: Any) -> None:
+        await super().send(message)
+        if self.close_sent:
+            # Also by a refusal, which uvicorn would call a handshake that was never answered, in its log.
+            self.handshake_complete = True
 
     async def run_asgi(self) -> None:
         self.scope[LINK] = self  # type: ignore[typeddict-unknown-key]

@@ -33,6 +33,7 @@ _SPARE_CONNECTIONS: Final = 64
 """For health checks and scrapes, which must get through when all others are taken."""
 _TICKS_A_SECOND: Final = 10
 """As uvicorn counts: at each tenth tick it writes the date that responses carry."""
+_TURNS_TO_HAND_OVER: Final = 3
 _CLOSE_S: Final = 6.0
 """What closing the last connections may take beyond the time they have to finish."""
 
@@ -260,3 +261,22 @@ class _Server(uvicorn.Server):
         """Start to listen."""
         await super().startup(sockets)
         self.ready.set()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Accept no more, and end what was accepted."""
+        # A connection is accepted in one turn of the loop and handed over in a later one. uvicorn ends those that it
+        # has been handed. Of the others, asyncio loses those that the listener's end overtakes, and uvloop hands them
+        # over afterwards, when nobody ends them any more.
+        loop = asyncio.get_running_loop()
+        for listener in sockets or ():
+            loop.remove_reader(listener)
+        await _hand_over()
+        for server in self.servers:
+            server.close()
+        await _hand_over()
+        await super().shutdown(sockets)
+
+
+async def _hand_over() -> None:
+    for _ in range(_TURNS_TO_HAND_OVER):
+        await asyncio.sleep(0)
