@@ -1,6 +1,8 @@
 """How much somebody may ask for, over real sockets: calls, bytes and events a second, in answers and as they follow."""
 
 import asyncio
+import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -8,8 +10,10 @@ import pytest
 
 from audit import NewEvent
 from audit.client import connect
+from audit.metrics.query import MetricUpdate
 from audit.server.access.port import Principal
 from audit.server.access.rules import ROLES, AccessRules, Role
+from audit.server.charging import charged
 from audit.testing import FakeClock
 from tests.doors import bearer, door
 from tests.web import fetch, stream
@@ -153,3 +157,76 @@ async def test_who_follows_live_waits_as_well(tmp_path: Path) -> None:
             async with asyncio.timeout(60):
                 found += [(await anext(paced)).data for _ in range(8)]
             assert found == list(range(12))
+
+
+async def test_who_follows_a_metric_is_sent_no_more_than_they_may_read(tmp_path: Path) -> None:
+    role = Role(verbs=frozenset({"read", "metrics"}), bytes_per_second=500.0)
+    clock = FakeClock()
+    async with (
+        door(tmp_path, AccessRules(roles=dict(ROLES) | {"small": role}), clock) as place,
+        connect(place.url, token=place.token("small", "a")) as slow,
+        connect(place.url, token=place.token("reader", "a")) as free,
+        slow.metrics.subscribe(measure="count", topic=["a"], every=0) as paced,
+        free.metrics.subscribe(measure="count", topic=["a"], every=0) as all_of_it,
+    ):
+        await paced.snapshot()
+        await all_of_it.snapshot()
+        told = []
+        for number in range(30):
+            await place.log.append(NewEvent(topics=[("a",)], data=number))
+            change = await all_of_it.changes()
+            assert isinstance(change, MetricUpdate)
+            assert change.total == number + 1
+            if (fewer := await paced.changes(timeout_s=0)) is not None:
+                assert isinstance(fewer, MetricUpdate)
+                told.append(fewer.total)
+        # 1,000 bytes were saved up: room for a few updates, and one that goes beyond.
+        assert len(told) < 10
+        clock.advance(60_000)
+        async with asyncio.timeout(60):
+            while not told or told[-1] != 30:
+                change = await paced.changes()
+                assert isinstance(change, MetricUpdate)
+                told.append(change.total)
+
+
+async def test_who_has_a_metric_begun_pays_for_the_events_that_are_read_for_it(tmp_path: Path) -> None:
+    role = Role(verbs=frozenset({"read", "metrics"}), events_per_second=1.0)
+    clock = FakeClock()
+    async with door(tmp_path, AccessRules(roles=dict(ROLES) | {"small": role}), clock) as place:
+        await place.log.append_many([NewEvent(topics=[("a",)], data=number) for number in range(10)])
+        token = place.token("small", "a")
+        principal = Principal(token.split("_")[1], "token", "small")
+        async with (
+            connect(place.url, token=token) as log,
+            log.metrics.subscribe(measure="sum", field="data", topic=["a"]) as first,
+        ):
+            assert (await first.snapshot()).total == 45
+            assert place.access._budgets.owes_ms(principal) == 8_000
+            clock.advance(60_000)
+            # Another who follows the same costs nothing, at its pace or at another.
+            for every in (1_000, 250):
+                async with log.metrics.subscribe(measure="sum", field="data", topic=["a"], every=every) as other:
+                    assert (await other.snapshot()).total == 45
+                    assert not place.access._budgets.owes_ms(principal)
+
+
+async def test_who_leaves_before_the_answer_pays_for_it(tmp_path: Path) -> None:
+    role = Role(verbs=frozenset({"read"}), events_per_second=1.0)
+    async with door(tmp_path, AccessRules(roles=dict(ROLES) | {"small": role}), FakeClock()) as place:
+        context: Any = place.server._served and place.server._served._context
+        principal = Principal("somebody", "token", "small")
+        started, left, done = threading.Event(), threading.Event(), threading.Event()
+
+        def work(spend: Callable[[int], object]) -> None:
+            started.set()
+            left.wait(60)
+            spend(7)
+            done.set()
+
+        reading = charged(context, principal, work)
+        assert await asyncio.to_thread(started.wait, 60)
+        reading.cancel()
+        left.set()
+        assert await asyncio.to_thread(done.wait, 60)
+        assert place.access._budgets.owes_ms(principal) == 5_000

@@ -208,8 +208,8 @@ async def test_prometheus_scrapes_it(tmp_path: Path) -> None:
             found = await scraped(f"http://127.0.0.1:{port}", "audit_appended_events_total", process)
             assert found["value"][1] == "7"
             assert found["metric"]["job"] == "audit"
-            up = await scraped(f"http://127.0.0.1:{port}", "up", process)
-            assert up["value"][1] == "1"
+            # A scrape may run out of its 100 ms on a busy machine: the next one won't.
+            await scraped(f"http://127.0.0.1:{port}", "up==1", process)
         finally:
             process.send_signal(signal.SIGTERM)
             await process.wait()

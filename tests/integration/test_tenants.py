@@ -97,6 +97,29 @@ def test_a_name_is_no_path(data: Path, name: str) -> None:
     assert list_tenants(data) == []
 
 
+async def test_one_browser_is_signed_in_to_several_tenants(data: Path) -> None:
+    stores = {"": data}
+    for name in ("acme", "zoo-1"):
+        create_tenant(data, name)
+        stores[f"/t/{name}"] = tenant_path(data, name)
+    tokens = {path: token(store) for path, store in stores.items()}
+    async with served(data) as server:
+        base = server.addresses[0]
+        jar: dict[str, str] = {}
+        for path, secret in tokens.items():
+            known = {"authorization": f"Bearer {secret}"}
+            answer = await fetch(base, f"{path}/v1/session", method="POST", headers=known)
+            name, _, value = answer.headers["set-cookie"].split(";")[0].partition("=")
+            jar[name] = value
+        assert len(jar) == len(stores)
+        cookies = {"cookie": "; ".join(f"{name}={value}" for name, value in jar.items())}
+        for path in stores:
+            assert (await fetch(base, f"{path}/v1/events", headers=cookies)).status == 200
+        assert (await fetch(base, "/t/acme/v1/session", method="DELETE", headers=cookies)).status == 204
+        statuses = [(await fetch(base, f"{path}/v1/events", headers=cookies)).status for path in stores]
+        assert statuses == [200, 401, 200]
+
+
 async def test_nothing_crosses(data: Path) -> None:
     for name in ("acme", "zoo"):
         create_tenant(data, name)

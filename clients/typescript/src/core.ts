@@ -15,6 +15,7 @@ import {
   fromWire,
   InvalidParameter,
   OutcomeUnknown,
+  Overloaded,
   Unavailable,
 } from "./errors.js";
 import { type Answer, Link, Lost, type Note, type Outcome } from "./link.js";
@@ -342,7 +343,11 @@ export class Core {
 
   #cancel(link: Link, subscription: string): void {
     link.unroute(subscription);
-    link.request("subscription.cancel", { subscription }, () => {});
+    link.request("subscription.cancel", { subscription }, (outcome) => {
+      if (!("error" in outcome) || !(outcome.error instanceof Overloaded)) return;
+      // Left open, it would hold its place among the connection's subscriptions.
+      setTimeout(() => this.#cancel(link, subscription), waitMs(this.options.backoff, 0, outcome.error));
+    });
   }
 }
 

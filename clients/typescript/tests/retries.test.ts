@@ -1,6 +1,6 @@
 /** What was refused for being asked too often is asked again when the server said, and not before. */
 
-import { afterEach, beforeEach, expect, test } from "vitest";
+import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { WebSocketServer } from "ws";
 import { waitMs } from "../src/backoff.js";
 import { connect, Overloaded, Unavailable } from "../src/index.js";
@@ -9,9 +9,9 @@ const AT_ONCE = { firstMs: 0, mostMs: 0 };
 const INFO = { name: "audit", version: "0", protocol: "audit.v1.json", store: { id: "S", size: 0 }, limits: {} };
 const CURSOR = "there";
 
-/** Answers each request the first time with `overloaded`, then as it should; knows when each came. */
+/** Answers the first request of each method with `overloaded`, then as it should; knows when each came. */
 class Busy {
-  readonly cameAt: number[] = [];
+  readonly came: { method: string; at: number }[] = [];
   readonly #rpc: WebSocketServer;
   readonly listening: Promise<void>;
 
@@ -23,11 +23,12 @@ class Busy {
       socket.on("message", (text) => {
         const { id, method } = JSON.parse(String(text));
         if (method === "server.info") return say({ id, result: INFO });
-        this.cameAt.push(performance.now());
-        if (this.cameAt.length === 1) {
+        this.came.push({ method, at: performance.now() });
+        if (this.times(method).length === 1) {
           const data = { code: "overloaded", retryable: true, retry_after_ms: retryAfterMs };
           return say({ id, error: { code: -32006, message: "too often", data } });
         }
+        if (method === "subscription.cancel") return say({ id, result: {} });
         const result = method === "events.subscribe" ? { subscription: "1" } : { receipts: [{ id: "E", index: 0 }] };
         say({ id, result });
         if ("subscription" in result) say({ method: "events.caught_up", params: { ...result, cursor: CURSOR } });
@@ -39,8 +40,13 @@ class Busy {
     return `ws://127.0.0.1:${(this.#rpc.address() as { port: number }).port}`;
   }
 
-  get waited(): number {
-    return (this.cameAt[1] ?? Number.NaN) - (this.cameAt[0] ?? 0);
+  times(method: string): number[] {
+    return this.came.filter((one) => one.method === method).map((one) => one.at);
+  }
+
+  waited(method: string): number {
+    const [first, second] = this.times(method);
+    return (second ?? Number.NaN) - (first ?? 0);
   }
 
   close(): void {
@@ -60,14 +66,24 @@ afterEach(() => busy.close());
 test("a call waits as long as it was told", async () => {
   const log = await connect(busy.url, { backoff: AT_ONCE });
   expect(await log.append({ topics: [["a"]] })).toEqual({ id: "E", index: 0 });
-  expect(busy.waited).toBeGreaterThan(PATIENCE_MS - 2);
+  expect(busy.waited("events.append")).toBeGreaterThan(PATIENCE_MS - 2);
   log.close();
 });
 
 test("so does a subscription", async () => {
   const log = await connect(busy.url, { backoff: AT_ONCE });
   expect((await log.subscribe().next()).value).toMatchObject({ caughtUp: true, cursor: CURSOR });
-  expect(busy.waited).toBeGreaterThan(PATIENCE_MS - 2);
+  expect(busy.waited("events.subscribe")).toBeGreaterThan(PATIENCE_MS - 2);
+  log.close();
+});
+
+test("so does the end of a subscription, which would hold its place otherwise", async () => {
+  const log = await connect(busy.url, { backoff: AT_ONCE });
+  const tail = log.subscribe();
+  await tail.next();
+  await tail.return();
+  await vi.waitUntil(() => busy.times("subscription.cancel").length === 2, { timeout: 5_000 });
+  expect(busy.waited("subscription.cancel")).toBeGreaterThan(PATIENCE_MS - 2);
   log.close();
 });
 
@@ -76,7 +92,7 @@ test("a call that would be over before then fails at once, and says when it is w
   const error = await log.append({ topics: [["a"]] }).catch((thrown) => thrown);
   expect(error).toBeInstanceOf(Overloaded);
   expect(error.retryAfterMs).toBe(PATIENCE_MS);
-  expect(busy.cameAt.length).toBe(1);
+  expect(busy.came.length).toBe(1);
   log.close();
 });
 

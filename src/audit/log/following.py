@@ -8,6 +8,7 @@ from typing import Final, Self
 
 from audit.log.clock import Clock
 from audit.log.live import Follower, Known
+from audit.log.measuring import Spend
 from audit.log.tail import End
 from audit.log.threads import ReaderThreads
 from audit.log.wakeups import Sleeper
@@ -50,9 +51,17 @@ class _Pace:
 class LiveMetric:
     """One reader of a metric that is kept up with the log, in an event loop. For one task at a time."""
 
-    def __init__(self, follower: Follower, threads: ReaderThreads, clock: Clock) -> None:
+    def __init__(
+        self,
+        follower: Follower,
+        threads: ReaderThreads,
+        clock: Clock,
+        spend: Spend | None = None,
+    ) -> None:
+        """Read nothing yet; `spend` is told of events that were read, as of `LiveState.answer`, from any thread."""
         self._follower = follower
         self._threads = threads
+        self._spend = spend
         self._pace = _Pace(follower.every_ms, clock)
         self._sleeper: Sleeper | None = None
 
@@ -139,7 +148,7 @@ class LiveMetric:
     async def _answer(self) -> Known:
         state = self._follower.state
         known = state.answer_nowait()
-        return known if known is not None else await self._threads.run(state.answer)
+        return known if known is not None else await self._threads.run(lambda: state.answer(self._spend))
 
     async def _sleep(self, wait_s: float | None, *, until_commit: bool) -> None:
         sleeper = Sleeper(asyncio.get_running_loop())

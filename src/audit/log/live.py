@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 from weakref import WeakValueDictionary
 
 from audit.codec.cursors import Position, decode_cursor
-from audit.log.measuring import Measuring, Seen, match_of_plan
+from audit.log.measuring import Measuring, Seen, Spend, match_of_plan
 from audit.log.reader import Reader
 from audit.log.tail import End, EndReason
 from audit.log.wakeups import Sleeper, Wakeups
@@ -84,8 +84,12 @@ class LiveState:
         finally:
             self._lock.release()
 
-    def answer(self) -> Known:
-        """Return the answer as of now; blocks. Errors are those of `Measuring.result`."""
+    def answer(self, spend: Spend | None = None) -> Known:
+        """Return the answer as of now; blocks. Errors are those of `Measuring.result`.
+
+        Args:
+            spend: Told how many events were read, whatever came of it, if all had to be read and not just new ones.
+        """
         with self._lock:
             seen = self._measuring.look()
             known, panes = self._known, self._panes
@@ -95,7 +99,11 @@ class LiveState:
             self._panes = None
             if known is None or panes is None:
                 panes, self._told = Panes(self.plan, lasting=True), Told()
-                seen = self._measuring.load(self.plan, panes)
+                try:
+                    seen = self._measuring.load(self.plan, panes)
+                finally:
+                    if spend is not None:
+                        spend(panes.folded)
             elif seen.snapshot.size != known.seen.snapshot.size:
                 span = Span(known.seen.snapshot.last_id + 1, MAX_VALUE + 1)
                 self._measuring.fold(self.plan, panes, span, seen.snapshot)

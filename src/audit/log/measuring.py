@@ -27,12 +27,15 @@ from audit.model.errors import TooLarge
 from audit.model.ids import MAX_TIMESTAMP_MS, MAX_VALUE, RANDOM_BITS
 from audit.model.span import Span
 
-__all__ = ["BUDGET_EVENTS", "Measuring", "Seen", "counted_by", "match_of_plan"]
+__all__ = ["BUDGET_EVENTS", "Measuring", "Seen", "Spend", "counted_by", "match_of_plan"]
 
 BUDGET_EVENTS: Final = 500_000
 """Events that one query may read."""
 _PIECE: Final = 1_000
 _END_MS: Final = MAX_TIMESTAMP_MS + 1
+
+Spend = Callable[[int], object]
+"""Told how many events were read; from any thread."""
 
 
 def match_of_plan(plan: Plan) -> Match:
@@ -93,7 +96,7 @@ class Measuring:
         snapshot = self._sequencer.snapshot
         return Seen(snapshot, moment_at(promised_ms, snapshot.size - 1, snapshot.last_id))
 
-    def result(self, plan: Plan, spend: Callable[[int], object] | None = None) -> MetricResult:
+    def result(self, plan: Plan, spend: Spend | None = None) -> MetricResult:
         """Return a query's answer as of now; blocks.
 
         Args:

@@ -12,6 +12,7 @@ from functools import cache
 from typing import Any, Final
 
 from audit.codec.events import event_id_text, event_topics
+from audit.log.measuring import Spend
 from audit.log.reader import Page
 from audit.log.topics import TopicPage
 from audit.model.errors import NotFound
@@ -45,7 +46,7 @@ from audit.protocol.proofmessages import (
     SelectionResult,
 )
 from audit.server.access import Ask, Principal
-from audit.server.charging import Spend, charged
+from audit.server.charging import charged
 from audit.server.context import ServerContext
 from audit.server.metriccalls import METRIC_READS
 

@@ -4,20 +4,32 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+from typing import TypeVar
 
+from audit.log.measuring import Spend
 from audit.server.access import Principal
 from audit.server.context import ServerContext
 
-__all__ = ["Spend", "charged"]
+__all__ = ["charged", "spending"]
 
-Spend = Callable[[int], object]
-"""Told how many events were read; from any thread."""
+T = TypeVar("T")
 
 
-def charged(context: ServerContext, principal: Principal, work: Callable[[Spend], bytes]) -> asyncio.Future[bytes]:
-    """Return what a piece of reading will return, in a thread; then the events that it spent are charged."""
-    spent: list[int] = []
-    reading = context.core.threads.start(lambda: work(spent.append))
-    # By callback: on the event loop, and also for a caller who does not wait for it any more.
-    reading.add_done_callback(lambda _: context.access.charge(principal, events=sum(spent)))
-    return reading
+def spending(context: ServerContext, principal: Principal) -> Spend:
+    """Return what charges events to a principal, also to one who does not wait for them any more."""
+    loop = asyncio.get_running_loop()
+
+    def spend(events: int) -> None:
+        # Nobody is charged by a server that has ended meanwhile.
+        with suppress(RuntimeError):
+            loop.call_soon_threadsafe(partial(context.access.charge, principal, events=events))
+
+    return spend
+
+
+def charged(context: ServerContext, principal: Principal, work: Callable[[Spend], T]) -> asyncio.Future[T]:
+    """Return what a piece of reading will return, in a thread; the events that it spends are charged before."""
+    spend = spending(context, principal)
+    return context.core.threads.start(lambda: work(spend))

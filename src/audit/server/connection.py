@@ -23,6 +23,7 @@ from audit.protocol.metricmessages import WatchParams
 from audit.protocol.server import Broken, Call, Refused, ServerSession
 from audit.server.access import Ask, Principal
 from audit.server.calls import READS, appended_topics, asked_topics, erase
+from audit.server.charging import spending
 from audit.server.context import ServerContext
 from audit.server.link import Link
 from audit.server.metriccalls import authorise_metric, query_of_watch
@@ -213,7 +214,9 @@ class Connection:
 
     async def _watch(self, call: Call, params: WatchParams) -> None:
         try:
-            feed = await self._context.metric_feeds.enter(query_of_watch(params), params.every, params.cursor)
+            feed = await self._context.metric_feeds.enter(
+                query_of_watch(params), params.every, params.cursor, spending(self._context, self._principal)
+            )
             try:
                 name = self._session.subscribe(0)
             except AuditError:
@@ -222,7 +225,9 @@ class Connection:
         except AuditError as error:
             self._fail(call, error)
             return
-        subscription = MetricSubscription(name, feed, params.cursor, self._session, self._link, self._context)
+        subscription = MetricSubscription(
+            name, feed, params.cursor, self._session, self._link, self._context, self._principal
+        )
         self._follow(call, name, subscription)
 
     def _follow(self, call: Call, name: str, subscription: Subscription | MetricSubscription) -> None:

@@ -63,7 +63,7 @@ class ServerContext:
         object.__setattr__(self, "feeds", Feeds(self.options.progress_s))
         object.__setattr__(self, "intake", Intake(self.core))
         object.__setattr__(self, "started_ms", self.core.clock.wall_ms())
-        feeds = MetricFeeds(self.core, self.log.metrics, self.gauge, self.options.limits.sent_frame_bytes)
+        feeds = MetricFeeds(self.core, self.gauge, self.options.limits.sent_frame_bytes)
         object.__setattr__(self, "metric_feeds", feeds)
         self.core.copies.add(self.shared)
 

@@ -10,13 +10,14 @@ from typing import Any, Final
 
 import msgspec
 
+from audit.log.measuring import Spend
 from audit.log.registered import Registration
 from audit.metrics.query import MetricQuery
 from audit.model.errors import TooLarge
 from audit.protocol.frames import encode
 from audit.protocol.metricmessages import MetricEntry, MetricsParams, MetricsResult, WatchParams
 from audit.server.access import Ask, Principal
-from audit.server.charging import Spend, charged
+from audit.server.charging import charged
 from audit.server.context import ServerContext
 from audit.server.gauges import GAUGES, check_gauge
 

@@ -9,11 +9,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from functools import partial
 from typing import Final, NamedTuple, Protocol
 
 from audit.log.core import LogCore
 from audit.log.following import LiveMetric
-from audit.log.metrics import Metrics
+from audit.log.measuring import Spend
 from audit.log.tail import End
 from audit.metrics.pace import check_every
 from audit.metrics.query import MetricQuery, MetricResult
@@ -41,12 +42,9 @@ class MetricMember(Protocol):
 class MetricFeeds:
     """The metrics' feeds of one server. All belongs to its event loop."""
 
-    def __init__(
-        self, core: LogCore, metrics: Metrics, gauge: Callable[[Gauge], MetricResult], frame_bytes: int
-    ) -> None:
-        """Take the log, its metrics, what reads those of the server, and how large a frame may be."""
+    def __init__(self, core: LogCore, gauge: Callable[[Gauge], MetricResult], frame_bytes: int) -> None:
+        """Take the log, what reads the server's own metrics, and how large a frame may be."""
         self._core = core
-        self._metrics = metrics
         self._gauge = gauge
         self._frame_bytes = frame_bytes
         self._feeds: dict[_Place, MetricFeed] = {}
@@ -55,13 +53,14 @@ class MetricFeeds:
         """Return how many feeds there are."""
         return len(self._feeds)
 
-    async def enter(self, query: MetricQuery, every_ms: int, cursor: str | None) -> MetricFeed:
+    async def enter(self, query: MetricQuery, every_ms: int, cursor: str | None, spend: Spend) -> MetricFeed:
         """Return a query's feed, once there is a first result, with a place in it: to be joined, or left.
 
         Args:
             query: What is asked.
             every_ms: Milliseconds between two updates at least.
             cursor: What the peer was told last; it is checked, and then `version_at` says what it is worth.
+            spend: Told of the events that are read for the feed, if this begins it.
 
         Raises:
             InvalidParameter: a parameter is out of form or bounds.
@@ -74,20 +73,23 @@ class MetricFeeds:
         else:
             place = _Place(self._core.plan(query).digest, every_ms)
             if cursor is not None:
-                resumed = self._metrics.subscribe(query, every=every_ms, cursor=cursor)
-                await resumed.check()
+                await self._live(query, every_ms, cursor, spend).check()
         feed = self._feeds.get(place)
         if feed is None or feed.over:
-            feed = MetricFeed(self._follow(query, every_ms, gauge), self._frame_bytes)
+            live: LiveMetric | LiveGauge
+            if gauge is None:
+                live = self._live(query, every_ms, None, spend)
+            else:
+                live = LiveGauge(partial(self._gauge, gauge), every_ms)
+            feed = MetricFeed(live, self._frame_bytes)
             self._feeds[place] = feed
             feed.task = asyncio.create_task(self._run(feed, place))
         await feed.enter()
         return feed
 
-    def _follow(self, query: MetricQuery, every_ms: int, gauge: Gauge | None) -> LiveMetric | LiveGauge:
-        if gauge is None:
-            return self._metrics.subscribe(query, every=every_ms)
-        return LiveGauge(lambda: self._gauge(gauge), every_ms)
+    def _live(self, query: MetricQuery, every_ms: int, cursor: str | None, spend: Spend) -> LiveMetric:
+        core = self._core
+        return LiveMetric(core.live_metrics.follow(core.plan(query), every_ms, cursor), core.threads, core.clock, spend)
 
     async def _run(self, feed: MetricFeed, place: _Place) -> None:
         try:

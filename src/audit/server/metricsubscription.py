@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import suppress
 from typing import Final
 
 from audit.model.errors import AuditError, StoreClosed
 from audit.protocol.messages import EndReason
 from audit.protocol.server import ServerSession
+from audit.server.access import Principal
 from audit.server.context import ServerContext
 from audit.server.link import Link
 from audit.server.metricfeeds import MetricFeed
@@ -30,6 +32,7 @@ class MetricSubscription:
         session: ServerSession,
         link: Link,
         context: ServerContext,
+        principal: Principal,
     ) -> None:
         """Join a feed that has let this one in.
 
@@ -40,12 +43,14 @@ class MetricSubscription:
             session: The connection's.
             link: The connection's.
             context: The server's.
+            principal: Who is charged for what is sent.
         """
         self._name = name
         self._feed = feed
         self._session = session
         self._link = link
         self._context = context
+        self._principal = principal
         self._cursor = cursor or ""
         self._version = 0 if cursor is None else feed.version_at(cursor)
         self._told: MetricState | None = None
@@ -63,7 +68,7 @@ class MetricSubscription:
 
     def offer(self) -> None:
         """Send what is new at once, or else have the task do it when the peer takes more."""
-        if self._link.paused or self._stopping:
+        if self._link.paused or self._stopping or self._owes_ms():
             self._changed.set()
             return
         try:
@@ -79,6 +84,10 @@ class MetricSubscription:
             while not self._stopping:
                 self._changed.clear()
                 await self._link.drained()
+                # What is told first was asked for by a call, which would have been refused.
+                if self._told is not None and (owes_ms := self._owes_ms()):
+                    await self._rest(owes_ms)
+                    continue
                 self._send()
                 await self._changed.wait()
             self._end("shutdown")
@@ -98,7 +107,17 @@ class MetricSubscription:
         frame = self._feed.frame(self._name, self._version)
         self._session.check_sendable(self._name)
         self._link.write_frame(frame)
+        self._context.access.charge(self._principal, len(frame))
         self._told, self._version, self._cursor = state, state.version, state.as_of.cursor
+
+    def _owes_ms(self) -> int:
+        return self._context.access.owes_ms(self._principal)
+
+    async def _rest(self, ms: int) -> None:
+        """Send nothing for a while: its reader was sent more than they may read in that time."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(ms / 1000):
+                await self._changed.wait()
 
     def _end(self, reason: EndReason, error: AuditError | None = None) -> None:
         self._link.send_message(self._session.end(self._name, self._cursor, reason, error, method="metrics.end"))

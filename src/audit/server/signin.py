@@ -15,7 +15,7 @@ from starlette.responses import Response
 from audit.server.access import Principal
 from audit.server.access.callers import SESSION_MS
 from audit.server.access.guard import GuardedAccess
-from audit.server.access.identity import COOKIE, shown_by
+from audit.server.access.identity import cookie_name, shown_by
 from audit.server.access.tickets import TICKET_MS, TICKET_PROTOCOL
 from audit.server.context import ServerContext
 from audit.server.queries import Query
@@ -53,7 +53,7 @@ async def sign_in(context: ServerContext, principal: Principal, request: Request
     answer = Response(msgspec.json.encode(told), HTTPStatus.CREATED, _NOT_KEPT, media_type="application/json")
     if isinstance(context.access, GuardedAccess):
         answer.set_cookie(
-            COOKIE,
+            cookie_name(request.scope),
             context.access.sign_in(principal),
             max_age=SESSION_MS // 1000,
             path="/",
@@ -71,5 +71,5 @@ async def sign_out(context: ServerContext, _principal: Principal, request: Reque
     if session is not None and isinstance(context.access, GuardedAccess):
         context.access.sign_out(session)
     answer = Response(status_code=HTTPStatus.NO_CONTENT, headers=_NOT_KEPT)
-    answer.delete_cookie(COOKIE, path="/", httponly=True, samesite="strict")
+    answer.delete_cookie(cookie_name(request.scope), path="/", httponly=True, samesite="strict")
     return answer

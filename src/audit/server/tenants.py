@@ -20,7 +20,7 @@ from audit.log.verbs import AsyncVerbs
 from audit.model.errors import AuditError, NotFound, Overloaded, Unauthorized
 from audit.protocol.limits import CloseCode
 from audit.server.access import Access
-from audit.server.access.identity import shown_by
+from audit.server.access.identity import TENANT, shown_by
 from audit.server.problems import response_to
 from audit.server.served import ServedLog
 
@@ -183,6 +183,7 @@ class TenantRoutes:
             await self._default(scope, receive, send)
             return
         name, slash, rest = path.removeprefix(PREFIX).partition("/")
+        scope = {**scope, TENANT: name}
         try:
             tenant = await self._tenants.enter(name)
         except AuditError as error:

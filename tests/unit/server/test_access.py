@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from audit.model.errors import InvalidParameter, NotFound, Overloaded, Unauthorized, Unavailable
 from audit.server.access.addresses import address_of, parse_network
-from audit.server.access.identity import COOKIE, Peer, shown_by
+from audit.server.access.identity import TENANT, Peer, shown_by
 from audit.server.access.journal import Journal, Note
 from audit.server.access.port import ANONYMOUS, Principal
 from audit.server.access.rates import Bucket
@@ -269,7 +269,10 @@ def test_networks_are_checked() -> None:
 
 def test_what_a_request_shows_is_read_strictly() -> None:
     assert shown_by(scope(authorization="bearer  x ")).bearer == "x"
-    assert shown_by(scope(cookie=f"a=b; {COOKIE}=s; c=d")).session == "s"
+    cookie = "a=b; audit_session=s; audit_session_acme=t; c=d"
+    assert shown_by(scope(cookie=cookie)).session == "s"
+    assert shown_by(scope(cookie=cookie) | {TENANT: "acme"}).session == "t"
+    assert shown_by(scope(cookie=cookie) | {TENANT: "zoo"}).session is None
     assert shown_by(scope() | {"subprotocols": ["audit.v1.json", "audit.ticket.t"]}).ticket == "t"
     assert shown_by(scope()) == (None, None, None, Peer())
     for header in ("Basic eDp5", "x", ""):

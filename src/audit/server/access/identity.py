@@ -12,11 +12,13 @@ from typing import Any, Final, NamedTuple
 from audit.model.errors import Unauthorized
 from audit.server.access.tickets import TICKET_PROTOCOL
 
-__all__ = ["COOKIE", "PEER", "Peer", "Shown", "shown_by"]
+__all__ = ["PEER", "TENANT", "Peer", "Shown", "cookie_name", "shown_by"]
 
-COOKIE: Final = "audit_session"
+_COOKIE: Final = "audit_session"
 PEER: Final = "audit.peer"
 """Where an ASGI scope has what the transport knows of the other end."""
+TENANT: Final = "audit.tenant"
+"""Where an ASGI scope has the name of the tenant that is asked for; without it, it is the log without a name."""
 _SCHEME: Final = "bearer "
 
 
@@ -41,6 +43,15 @@ class Shown(NamedTuple):
     peer: Peer
 
 
+def cookie_name(scope: Mapping[str, Any]) -> str:
+    """Return the name of the cookie that stands for a session, by the ASGI scope: each tenant has its own.
+
+    By name and not by path: which path leads here from outside, through a proxy, is not known.
+    """
+    tenant = scope.get(TENANT)
+    return _COOKIE if tenant is None else f"{_COOKIE}_{tenant}"
+
+
 def shown_by(scope: Mapping[str, Any]) -> Shown:
     """Return what a request shows, by its ASGI scope.
 
@@ -60,16 +71,18 @@ def shown_by(scope: Mapping[str, Any]) -> Shown:
     tickets = [one.removeprefix(TICKET_PROTOCOL) for one in offered if one.startswith(TICKET_PROTOCOL)]
     if len(tickets) > 1:
         raise Unauthorized("a ticket is given twice")
-    return Shown(bearer, tickets[0] if tickets else None, _session(headers), scope.get(PEER) or Peer())
+    return Shown(
+        bearer, tickets[0] if tickets else None, _session(headers, cookie_name(scope)), scope.get(PEER) or Peer()
+    )
 
 
-def _session(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
+def _session(headers: Iterable[tuple[bytes, bytes]], called: str) -> str | None:
     found = None
     for name, value in headers:
         if name != b"cookie":
             continue
         try:
-            cookie = SimpleCookie(value.decode("latin-1")).get(COOKIE)
+            cookie = SimpleCookie(value.decode("latin-1")).get(called)
         except CookieError:
             # Some other cookie of the same host; it is not for us to judge.
             continue
