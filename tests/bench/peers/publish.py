@@ -27,9 +27,8 @@ GROWTH: Final = Place("docs/bench-growth.json", "bench-growth")
 def caption(told: dict[str, Any]) -> str:
     """Return where and when a run was made, and how to make it again."""
     runs = max((len(runs) for row in told["rows"] for runs in row["runs"].values()), default=0)
-    return (
-        f"{told['machine']}; Python {told['python']}; {told['date'][:10]}; medians of {runs} runs: `{told['command']}`."
-    )
+    where = f"{told['machine']}; Python {told['python']}; {told['date'][:10]}"
+    return f"{where}; medians of {runs} runs, of turns beside which nobody else used the machine: `{told['command']}`."
 
 
 def put_table(text: str, mark: str, told: dict[str, Any], table: str) -> str:

@@ -14,29 +14,14 @@ from pathlib import Path
 from typing import Any, Final
 
 from tests.bench import machine
+from tests.bench.peers.quiet import QUIET_CORES, Quiet, busy_cores
 
-__all__ = ["Busy", "Report", "Row", "busy_cores"]
+__all__ = ["Busy", "Report", "Row"]
 
 RUNS_TO_PUBLISH: Final = 5
-QUIET_CORES: Final = 0.15
-"""What others may use of the machine, on average, while nothing of ours runs."""
 STEADY: Final = 1.15
 """How much slower the same arithmetic may be after than before."""
 OURS: Final = "ours"
-
-
-def busy_cores(seconds: float) -> float:
-    """Return how many processors were busy, on average, while this process slept."""
-    before, began = _busy_s(), time.monotonic()
-    time.sleep(seconds)
-    return (_busy_s() - before) / (time.monotonic() - began)
-
-
-def _busy_s() -> float:
-    user, nice, system, _idle, _wait, irq, softirq, steal = map(
-        int, Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]
-    )
-    return (user + nice + system + irq + softirq + steal) / os.sysconf("SC_CLK_TCK")
 
 
 class Busy(Exception):
@@ -54,6 +39,11 @@ class Row:
     """Whom the ratio may be with: those whose acknowledgement is as good."""
     finding: frozenset[str]
     """Those of them whose events can be found as ours can."""
+
+    @classmethod
+    def from_json(cls, told: dict[str, Any]) -> Row:
+        """Return the row that `as_json` told."""
+        return cls(told["work"], told["unit"], told["runs"], frozenset(told["best_of"]), frozenset(told["finding"]))
 
     @property
     def less_is_better(self) -> bool:
@@ -75,6 +65,8 @@ class Row:
             "ratio_alike": self._ratio(alike),
             "unit": self.unit,
             "better": "less" if self.less_is_better else "more",
+            "best_of": sorted(self.best_of),
+            "finding": sorted(self.finding),
             "runs": self.runs,
         }
 
@@ -102,6 +94,9 @@ class Report:
     rows: list[Row] = field(default_factory=list)
     why_not: list[str] = field(default_factory=list)
     others: list[float] = field(default_factory=list)
+    quiet: Quiet = field(default_factory=lambda: Quiet(0.0))
+    kept: Path | None = None
+    """Where rows are written as they come, and taken from when a run is begun again."""
     busy_cores: Callable[[float], float] = busy_cores
     describe: Callable[[], str] = machine.describe
 
@@ -122,6 +117,7 @@ class Report:
             "python": platform.python_version(),
             "before": self.describe(),
         }
+        self.quiet.wait()
         self._spin_before = _spin_s()
         self.look(10.0 if publish else 2.0)
         if runs < RUNS_TO_PUBLISH:
@@ -141,22 +137,51 @@ class Report:
     def end(self) -> None:
         """Look again, and judge."""
         self.look(2.0)
+        self.quiet.wait()
         slower = _spin_s() / self._spin_before
         self.facts["after"] = self.describe()
         self.facts["others_cores"] = {"most": max(self.others), "median": statistics.median(self.others)}
         self.facts["calibration_after_to_before"] = slower
+        turns = self.facts["turns"] = self.quiet.turns
+        if turns["disturbed"]:
+            self.why_not.append(f"{turns['disturbed']} of {turns['all']} turns were taken beside others' work")
         others = statistics.median(self.others)
         if others > QUIET_CORES:
             self.why_not.append(f"others used {others:.2f} cores (median; at most {QUIET_CORES})")
         if not 1 / STEADY <= slower <= STEADY:
             self.why_not.append(f"the same arithmetic took {slower:.2f} times as long after as before")
         print(f"\nafter: {self.facts['after']}; others used {others:.2f} cores (median)")
+        print(f"{turns['all']} turns, {turns['again']} of them taken again as others used the machine")
         if self.why_not:
             print("NOT TO BE PUBLISHED: " + "; ".join(self.why_not))
+
+    def resume(self, kept: Path) -> None:
+        """Take over the rows of a run that did not come to its end, and write those of this one there, too.
+
+        Raises:
+            Busy: they are of another machine, or of other software.
+        """
+        self.kept = kept
+        if not kept.exists():
+            return
+        told = json.loads(kept.read_text(encoding="utf-8"))
+        for name in ("command", "machine", "python", "versions"):
+            mine = self.command if name == "command" else self.facts[name]
+            if told[name] != mine:
+                raise Busy(f"{kept} is of another {name}: {told[name]}")
+        self.rows = [Row.from_json(row) for row in told["rows"]]
+        self.quiet.turns = told["turns"]
+
+    def has(self, work: str) -> bool:
+        """Return whether a work's rows are there."""
+        return any(row.work == work for row in self.rows)
 
     def add(self, row: Row) -> None:
         """Keep a row and print it."""
         self.rows.append(row)
+        if self.kept is not None:
+            self.facts["turns"] = self.quiet.turns
+            self.write(self.kept)
         told = row.as_json()
         print(f"{row.work}, {row.unit}")
         for name, runs in row.runs.items():

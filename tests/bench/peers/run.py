@@ -20,6 +20,7 @@ import uvloop
 
 from tests.bench.peers import jetstream, libraries, ours, postgres, redis_streams, rows
 from tests.bench.peers import publish as publishing
+from tests.bench.peers.quiet import Quiet
 from tests.bench.peers.report import Busy, Report, Row
 from tests.bench.peers.sides import Side
 
@@ -77,7 +78,7 @@ class Bench:
 
     def row(self, work: str, do: Work, *, offer: str | None = None, writes: bool = False) -> None:
         """Run one work on all sides in turn, so often, and keep a row of each figure."""
-        if self._only not in work:
+        if self._only not in work or self._report.has(work):
             return
         sides = [side for side in self._sides if offer is None or offer in side.offers]
         self._report.look(0.5)
@@ -86,7 +87,7 @@ class Bench:
             # Each run begins with another side, so that none is always the one after a heavy one.
             turn = number % len(sides)
             for side in sides[turn:] + sides[:turn]:
-                figures = uvloop.run(do(side, number))
+                figures = self._report.quiet.turn(lambda side=side, n=number: uvloop.run(do(side, n)))  # type: ignore[misc]
                 for unit, value in figures.items():
                     found.setdefault(unit, {one.name: [] for one in sides})[side.name].append(value)
         durable = frozenset(side.name for side in sides if side.durable or not writes)
@@ -207,7 +208,7 @@ class Bench:
             (f"memory of the server, log of {size}", "MiB", lambda side: side.memory_mib()),
         ]
         for work, unit, look in looks:
-            if self._only in work:
+            if self._only in work and not self._report.has(work):
                 taken = {side.name: [look(side)] for side in self._sides if side.offers}
                 everyone = frozenset(taken)
                 self._report.add(Row(work, unit, taken, everyone, everyone))
@@ -250,11 +251,17 @@ def arguments() -> argparse.Namespace:
     parser.add_argument(
         "--publish", action="store_true", help="write the JSON under docs and the table in the README; not when busy"
     )
+    parser.add_argument("--patience", type=float, help="minutes to wait for others, in all (to publish: 60, else: 0)")
+    parser.add_argument(
+        "--keep", type=Path, help="write rows there as they come, and take those of a run that broke off"
+    )
     parser.add_argument("--json", type=Path, help="also write the rows to this file")
     parser.add_argument("--dir", type=Path, default=Path("/var/tmp"), help="where logs are kept meanwhile")  # noqa: S108
     options = parser.parse_args()
     if options.publish and (options.only or options.sides or options.sizes):
         parser.error("--publish takes all sides, sizes and rows")
+    if options.patience is None:
+        options.patience = 60.0 if options.publish else 0.0
     options.sizes = options.sizes or (GROWTH_SIZES if options.growth else "100000")
     options.sides = options.sides or (GROWTH_SIDES if options.growth else "")
     return options
@@ -293,12 +300,14 @@ def main() -> None:
     # Being told to end is a reason to end the servers, too.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     wanted = options.sides.split(",") if options.sides else [*SIDES, *EMBEDDED]
-    report = Report(f"make bench-peers ARGS={shlex.quote(shlex.join(sys.argv[1:]))}")
+    report = Report(_command(sys.argv[1:]), quiet=Quiet(options.patience * 60))
     report.facts["versions"] = {name: _version(name) for name in CLIENTS}
     try:
         report.begin(runs=options.runs, quick=options.quick, publish=options.publish)
+        if options.keep is not None:
+            report.resume(options.keep)
     except Busy as busy:
-        sys.exit(f"NOT STARTED, it could not be published: {busy}")
+        sys.exit(f"NOT STARTED: {busy}")
     for number, events in enumerate(int(text) for text in options.sizes.split(",")):
         measure(report, options, wanted, events, tails=number == 0 and not options.growth)
     report.end()
@@ -320,6 +329,15 @@ def _directory(within: Path) -> Iterator[Path]:
         # PostgreSQL does not run as root, so its user must get through to its own directory.
         Path(name).chmod(0o711)
         yield Path(name)
+
+
+def _command(arguments: Sequence[str]) -> str:
+    """Return what makes a run again: its arguments but those that say how it is to be got through."""
+    parser = argparse.ArgumentParser()
+    for name in ("--keep", "--patience"):
+        parser.add_argument(name)
+    _, rest = parser.parse_known_args(arguments)
+    return f"make bench-peers ARGS={shlex.quote(shlex.join(rest))}"
 
 
 def _version(name: str) -> str | None:

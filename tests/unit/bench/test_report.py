@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from tests.bench.peers.publish import GROWTH, PEERS, put_table
+from tests.bench.peers.quiet import Quiet
 from tests.bench.peers.report import Busy, Report, Row
 from tests.bench.peers.rows import made
 from tests.bench.peers.sides import encode, paths
@@ -80,12 +81,75 @@ def test_the_json_says_whether_it_may_be_published_and_keeps_every_run(tmp_path:
     assert {"work", "ours", "peers", "best_peer", "ratio", "unit", "runs"} <= told["rows"][0].keys()
 
 
+def on_shared_machine(stolen: list[float], patience_s: float) -> tuple[Quiet, list[float]]:
+    """Return a machine where all work takes a second, of which others take so much, and how long was rested."""
+    clock = {"now": 0.0, "stolen": 0.0}
+    rests: list[float] = []
+
+    def take() -> None:
+        clock["now"] += 1.0
+        clock["stolen"] += stolen.pop(0)
+
+    quiet = Quiet(
+        patience_s, stolen_s=lambda: clock["stolen"], now_s=lambda: clock["now"], rest=rests.append, probe=take
+    )
+    return quiet, rests
+
+
+def test_a_turn_beside_which_others_took_too_much_is_taken_again_once_it_is_quiet() -> None:
+    # Turn, probe, probe, turn; turn.
+    stolen = [1.0, 0.5, 0.1, 0.1, 0.15]
+    quiet, rests = on_shared_machine(stolen, 60.0)
+    for _ in range(2):
+        quiet.turn(quiet._probe)
+    assert quiet.turns == {"all": 3, "again": 1, "disturbed": 0}
+    assert (stolen, rests) == ([], [10.0])
+
+
+def test_without_patience_a_turn_counts_as_it_is_and_the_run_is_not_published() -> None:
+    quiet, rests = on_shared_machine([1.0, 1.0, 0.0], 0.0)
+    for _ in range(3):
+        quiet.turn(quiet._probe)
+    assert quiet.turns == {"all": 3, "again": 0, "disturbed": 2}
+    assert not rests
+    report = on_machine(0.0)
+    report.quiet = quiet
+    report.begin(runs=5, quick=False)
+    report.end()
+    assert report.why_not[0] == "2 of 3 turns were taken beside others' work"
+
+
+def test_a_run_that_broke_off_goes_on_with_its_rows_and_no_others(tmp_path: Path) -> None:
+    kept = tmp_path / "rows.json"
+
+    def begun() -> Report:
+        report = Report("command", {"machine": "M", "python": "3", "versions": {"a": "1"}})
+        report.resume(kept)
+        return report
+
+    first = begun()
+    first.quiet.turns["all"] = 7
+    first.add(row(ours=[1.0], peer=[4.0], plain=[2.0]))
+    again = begun()
+    assert again.has("work")
+    assert not again.has("other")
+    assert (again.rows, again.quiet.turns) == (first.rows, first.quiet.turns)
+    for name, other in {"machine": "N", "python": "4", "versions": {"a": "2"}}.items():
+        changed = Report("command", first.facts | {name: other})
+        with pytest.raises(Busy, match=f"another {name}"):
+            changed.resume(kept)
+    with pytest.raises(Busy, match="another command"):
+        Report("other", first.facts).resume(kept)
+
+
 def test_a_table_takes_the_place_of_the_one_before_it_and_nothing_else_changes() -> None:
     told: dict[str, Any] = {"machine": "M", "python": "3.11", "date": "2026-11-22T21:00", "command": "make it"}
     told["rows"] = [row(ours=[1.0] * 5).as_json()]
     before = "# Title\n<!-- bench -->\nold\n<!-- /bench -->\nrest\n"
     after = put_table(before, "bench", told, "| new |")
-    caption = "M; Python 3.11; 2026-11-22; medians of 5 runs: `make it`."
+    caption = (
+        "M; Python 3.11; 2026-11-22; medians of 5 runs, of turns beside which nobody else used the machine: `make it`."
+    )
     assert after == f"# Title\n<!-- bench -->\n| new |\n\n{caption}\n<!-- /bench -->\nrest\n"
     assert put_table(after, "bench", told, "| new |") == after
     with pytest.raises(ValueError, match="<!-- other -->"):
