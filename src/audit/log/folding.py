@@ -7,6 +7,7 @@ them, and what is only counted is counted from posting lists.
 from __future__ import annotations
 
 import logging
+import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
@@ -28,7 +29,7 @@ from audit.model.ids import MAX_VALUE
 from audit.model.span import Span
 from audit.storage.port import MetricWrite
 
-__all__ = ["Folding", "fold_next"]
+__all__ = ["Folding", "fold_next", "running_future"]
 
 _log = logging.getLogger("audit")
 _EVERYTHING: Final = Match((), ())
@@ -37,7 +38,7 @@ _GROUPS: Final = 64
 
 
 class Folding:
-    """One registered metric. Belongs to the thread that folds, but for `metric` and `size`, which all may read."""
+    """One registered metric. Belongs to the thread that folds, but for `metric` and `size`, and for who waits."""
 
     def __init__(self, metric: Metric, plan: Plan, position: Position | None) -> None:
         """Go on from a position; None: begin anew, with no panes."""
@@ -53,7 +54,10 @@ class Folding:
         """What is wrong with a pane of it in the store: it is folded no further."""
         self.kept_bytes = 0
         """What was written of it the last time."""
-        self.waiting: list[tuple[int, Future[None]]] = []
+        self._waiting: list[tuple[int, Future[None]]] = []
+        self._failure: Exception | None = None
+        self._lock = threading.Lock()
+        """Held while either changes."""
         self._anew = position is None
         self._position = self._kept = position or Position(-1, 0)
 
@@ -73,9 +77,31 @@ class Folding:
         return self._position.index - self._kept.index
 
     @property
-    def has_waiting(self) -> bool:
+    def awaited(self) -> bool:
+        """Whether somebody waits for it."""
+        return bool(self._waiting)
+
+    @property
+    def arrived(self) -> bool:
         """Whether somebody waits for it to come as far as it has."""
-        return any(size <= self.size for size, _ in self.waiting)
+        return any(size <= self.size for size, _ in self._waiting)
+
+    def wait_for(self, size: int) -> Future[None]:
+        """Return a future that is done when so many events are kept in its panes. It can't be cancelled."""
+        future = running_future()
+        with self._lock:
+            if self._failure is None:
+                self._waiting.append((size, future))
+                return future
+        future.set_exception(self._failure)
+        return future
+
+    def relieve(self, other: Folding) -> None:
+        """Take over who waits for another one."""
+        with other._lock:
+            waiting, other._waiting = other._waiting, []
+        with self._lock:
+            self._waiting += waiting
 
     def count(self, piece: Piece, handle: Handle) -> None:
         """Take in how many events of a piece match; of a metric that is `counted`."""
@@ -153,17 +179,26 @@ class Folding:
         """Tell those who wait for what is kept by now."""
         if self.unkept or not self.told:
             return
-        done = [future for size, future in self.waiting if size <= self.size]
-        self.waiting = [(size, future) for size, future in self.waiting if size > self.size]
+        with self._lock:
+            done = [future for size, future in self._waiting if size <= self.size]
+            self._waiting = [(size, future) for size, future in self._waiting if size > self.size]
         for future in done:
             future.set_result(None)
 
     def fail(self, error: Exception) -> None:
-        """Tell those who wait that it is not to be."""
-        waiting, self.waiting = self.waiting, []
+        """Tell those who wait, and who will, that it is not to be."""
+        with self._lock:
+            self._failure = error
+            waiting, self._waiting = self._waiting, []
         for _, future in waiting:
-            if not future.done():
-                future.set_exception(error)
+            future.set_exception(error)
+
+
+def running_future() -> Future[None]:
+    """Return a future that can't be cancelled: who waits for it no more is not its maker's affair."""
+    future: Future[None] = Future()
+    future.set_running_or_notify_cancel()
+    return future
 
 
 def fold_next(foldings: list[Folding], measuring: Measuring, handle: Handle, snapshot: Snapshot) -> bool:

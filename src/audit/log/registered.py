@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 
 from audit.codec.cursors import Position
 from audit.log.clock import Clock
-from audit.log.folding import Folding, fold_next
+from audit.log.folding import Folding, fold_next, running_future
 from audit.log.handle import Handle
 from audit.log.measuring import Measuring
 from audit.log.sequencer import Sequencer
@@ -109,7 +109,9 @@ class Registered:
                 known.metric = metric
                 known.told = False
             else:
-                self._foldings[metric.name] = Folding(metric, plan, None)
+                anew = self._foldings[metric.name] = Folding(metric, plan, None)
+                if known is not None:
+                    anew.relieve(known)
         self.start()
 
     def start(self) -> None:
@@ -149,14 +151,15 @@ class Registered:
 
         Raises:
             NotFound: there is none of that name.
+            StoreClosed: the log is closed.
         """
-        folding = self._folding(name)
-        future: Future[None] = Future()
+        self._folding(name)
         with self._lock:
-            anew = Folding(folding.metric, folding.plan, None)
-            anew.waiting.append((self._measuring.size, future))
-            anew.waiting += folding.waiting
-            self._foldings[name] = anew
+            self._check_open()
+            folding = self._foldings[name]
+            anew = self._foldings[name] = Folding(folding.metric, folding.plan, None)
+            anew.relieve(folding)
+            future = anew.wait_for(self._measuring.size)
         self.start()
         return future
 
@@ -170,29 +173,33 @@ class Registered:
             future.result()
 
     def caught_up(self) -> Future[None]:
-        """Return a future that is done when the panes of all metrics go as far as the log does now."""
-        all_done: Future[None] = Future()
+        """Return a future that is done when the panes of all metrics go as far as the log does now.
+
+        Raises:
+            StoreClosed: the log is closed.
+        """
+        all_done = running_future()
         size = self._measuring.size
         with self._lock:
-            parts = [(folding, Future[None]()) for folding in self._foldings.values()]
-            for folding, part in parts:
-                folding.waiting.append((size, part))
-                if folding.broken is not None:
-                    folding.fail(folding.broken)
-        left = [part for _, part in parts]
+            self._check_open()
+            parts = [folding.wait_for(size) for folding in self._foldings.values()]
+        left, counting = len(parts), threading.Lock()
         if not left:
             all_done.set_result(None)
 
-        def done(part: Future[None]) -> None:
-            left.remove(part)
-            if not left:
-                error = next(filter(None, [part.exception() for _, part in parts]), None)
-                if error is None:
-                    all_done.set_result(None)
-                else:
-                    all_done.set_exception(error)
+        def done(_: Future[None]) -> None:
+            nonlocal left
+            with counting:
+                left -= 1
+                if left:
+                    return
+            error = next(filter(None, [part.exception() for part in parts]), None)
+            if error is None:
+                all_done.set_result(None)
+            else:
+                all_done.set_exception(error)
 
-        for _, part in parts:
+        for part in parts:
             part.add_done_callback(done)
         self._wake()
         return all_done
@@ -204,8 +211,13 @@ class Registered:
         thread = self._thread
         if thread is not None and thread is not threading.current_thread():
             thread.join()
-        for folding in self._foldings.values():
-            folding.fail(StoreClosed("the log is closed"))
+        with self._lock:
+            for folding in self._foldings.values():
+                folding.fail(StoreClosed("the log is closed"))
+
+    def _check_open(self) -> None:
+        if self._stopping.is_set():
+            raise StoreClosed("the log is closed")
 
     # -- the thread --------------------------------------------------------------------------------------------------
 
@@ -232,7 +244,7 @@ class Registered:
                 continue
             if not more:
                 self._sleep()
-            elif any(one.waiting for one in self._all()):
+            elif any(one.awaited for one in self._all()):
                 continue
             elif self._behind() < _FEW_EVENTS:
                 # New events came while the others were folded in: a busy log would be followed step by step.
@@ -255,7 +267,7 @@ class Registered:
         folded = fold_next(foldings, self._measuring, self._handle, snapshot)
         now_ms = self._clock.monotonic_ms()
         some = 1 if now_ms - self._kept_ms >= _KEEP_MS else _KEEP_EVENTS
-        due = [one for one in foldings if not one.told or one.has_waiting or (one.unkept >= some and _pays(one))]
+        due = [one for one in foldings if not one.told or one.arrived or (one.unkept >= some and _pays(one))]
         if due:
             self._keep(due)
         for one in foldings:
