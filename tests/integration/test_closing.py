@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 
 from audit import Audit, Conflict, NewEvent, StoreClosed, SyncAudit
+from audit.metrics.query import Metric
 
 EVENT = NewEvent(topics=[("a",)])
+METRIC = Metric(name="all", measure="count")
 
 VERBS: dict[str, Callable[[SyncAudit, str], object]] = {
     "append": lambda log, _: log.append(EVENT),
@@ -21,12 +23,25 @@ VERBS: dict[str, Callable[[SyncAudit, str], object]] = {
     "subscribe": lambda log, _: log.subscribe(),
     "topics": lambda log, _: log.topics(),
     "info": lambda log, _: log.info(),
+    "observe": lambda log, _: log.observe(),
+    "erase": lambda log, known: log.erase([known], reason="asked for"),
+    "backup": lambda log, _: log.start_backup(),
+    "checkpoint": lambda log, _: log.checkpoint(),
+    "inclusion": lambda log, known: log.inclusion(known),
+    "consistency": lambda log, _: log.consistency(0, 1),
+    "metrics.get": lambda log, _: log.metrics.get(measure="count"),
+    "metrics.register": lambda log, _: log.metrics.register(METRIC),
+    "metrics.settle": lambda log, _: log.metrics.settle(),
+    "metrics.rebuild": lambda log, _: log.metrics.rebuild(METRIC.name),
+    "metrics.subscribe": lambda log, _: log.metrics.subscribe(measure="count").snapshot(),
+    "metrics.observe": lambda log, _: log.metrics.observe(measure="count"),
 }
 
 
 @pytest.mark.parametrize("verb", VERBS)
 def test_every_verb_of_a_closed_log_says_that_it_is_closed(tmp_path: Path, verb: str) -> None:
     log = Audit.open_sync(tmp_path, create=True)
+    log.metrics.register(METRIC)
     known = log.append(EVENT).id
     log.close()
     with pytest.raises(StoreClosed):
