@@ -12,6 +12,7 @@ import pytest
 from audit import Audit, Filter, NewEvent, StoreCorrupt
 from audit.app.fsck import check_store
 from audit.codec.keys import METRIC, PANE, ROLLUP
+from audit.log.registered import Registered
 from audit.metrics.query import Metric
 from audit.storage.driver import plyvel
 
@@ -95,6 +96,35 @@ def test_fsck_finds_nothing_wrong_with_them_and_says_which_one_is_damaged(path: 
         database = plyvel.DB(str(path / "log"), compression=None)
         database.put(key, record)
         database.close()
+
+
+def test_a_damaged_definition_is_left_out_until_the_metric_is_registered_again(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    database = plyvel.DB(str(path / "log"), compression=None)
+    key, record = next(iter(database.iterator(prefix=METRIC + b"total")))
+    database.put(key, record[:-1] + bytes([record[-1] ^ 1]))
+    database.close()
+    with Audit.open_sync(path) as log:
+        assert [one.metric.name for one in log.metrics.list()] == ["all", "by-topic", "kinds"]
+        assert "metric total is left out until it is registered again: metric total: checksum" in caplog.text
+        log.metrics.register(METRICS[1])
+        log.metrics.settle()
+    assert not check_store(path).findings
+    check(path, EVENTS)
+
+
+def test_a_store_that_can_t_be_opened_is_not_held(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> None:
+        raise StoreCorrupt("something", "is damaged")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Registered, "__init__", broken)
+        with pytest.raises(StoreCorrupt) as caught:
+            Audit.open_sync(path)
+    # What went wrong is still known, and everything that led to it.
+    assert caught.value.__traceback__ is not None
+    check(path, EVENTS)
 
 
 def test_a_damaged_pane_holds_up_no_other_metric(path: Path) -> None:

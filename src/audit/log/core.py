@@ -130,24 +130,24 @@ class LogCore:
                 accept_clock=accept_clock,
                 seed=seed,
             )
+            self.reader = Reader(self.handle, lambda: self.sequencer.snapshot, self.meta.store_id, clock)
+            self.proofs = Proofs(self.handle, self.reader, self.sequencer, self.checkpoints)
+            self.measuring = Measuring(self.handle, self.reader, self.sequencer, self.meta.store_id)
+            self.registered = Registered(self.handle, self.measuring, self.sequencer, self.wakeups, clock)
+            self.live_metrics = LiveMetrics(self.measuring, self.reader, self.wakeups)
+            self.threads = ReaderThreads()
+            self.open_tails = OpenTails()
+            self._scrub = scrub
+            self.recordings = Recordings(self.put, clock, scrub)
+            self.observers = Observers(self.tail, self.threads)
+            self.copies: WeakSet[Copies] = WeakSet()
+            """What is kept of events in memory; emptied when some are erased."""
+            self.copies.add(self.live_metrics)
+            self._purger = Purger(self.handle, self.put, self.registered.forget, pending=self.sequencer.unpurged)
+            self._owner = os.getpid()
         except BaseException:
             storage.close()
             raise
-        self.reader = Reader(self.handle, lambda: self.sequencer.snapshot, self.meta.store_id, clock)
-        self.proofs = Proofs(self.handle, self.reader, self.sequencer, self.checkpoints)
-        self.measuring = Measuring(self.handle, self.reader, self.sequencer, self.meta.store_id)
-        self.registered = Registered(self.handle, self.measuring, self.sequencer, self.wakeups, clock)
-        self.live_metrics = LiveMetrics(self.measuring, self.reader, self.wakeups)
-        self.threads = ReaderThreads()
-        self.open_tails = OpenTails()
-        self._scrub = scrub
-        self.recordings = Recordings(self.put, clock, scrub)
-        self.observers = Observers(self.tail, self.threads)
-        self.copies: WeakSet[Copies] = WeakSet()
-        """What is kept of events in memory; emptied when some are erased."""
-        self.copies.add(self.live_metrics)
-        self._purger = Purger(self.handle, self.put, self.registered.forget, pending=self.sequencer.unpurged)
-        self._owner = os.getpid()
         self.sequencer.start()
         self._purger.start()
         self.registered.start()

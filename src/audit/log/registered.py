@@ -22,7 +22,15 @@ from audit.log.wakeups import Sleeper, Wakeups
 from audit.metrics.keeping import Kept, decode_kept
 from audit.metrics.plan import Plan, check_metric
 from audit.metrics.query import Metric
-from audit.model.errors import AuditError, NotFound, StoreClosed, TooLarge, Unavailable
+from audit.model.errors import (
+    AuditError,
+    InvalidParameter,
+    NotFound,
+    StoreClosed,
+    StoreCorrupt,
+    TooLarge,
+    Unavailable,
+)
 
 __all__ = ["MAX_METRICS", "Registered", "Registration"]
 
@@ -62,10 +70,10 @@ class Registered:
     def __init__(
         self, handle: Handle, measuring: Measuring, sequencer: Sequencer, wakeups: Wakeups, clock: Clock
     ) -> None:
-        """Take over the metrics that the store has.
+        """Take over the metrics that the store has; one whose definition is damaged is left out, and the log says so.
 
         Raises:
-            StoreCorrupt: one of them is damaged.
+            StoreCorrupt, Unavailable: they can't be read at all.
         """
         self._handle = handle
         self._measuring = measuring
@@ -80,13 +88,21 @@ class Registered:
         self._changed = threading.Event()
         self._sleeper: Sleeper | None = None
         for name, body in handle.read(lambda storage: storage.metrics()).items():
-            kept = decode_kept(name, body)
+            try:
+                if isinstance(body, StoreCorrupt):
+                    raise body
+                kept = decode_kept(name, body)
+                plan = check_metric(kept.metric)
+            except (StoreCorrupt, InvalidParameter) as error:
+                # It can be made again from the events, which are what the log is for.
+                _log.error("metric %s is left out until it is registered again: %s", name, error)
+                continue
             position = _position(kept)
             if position is not None and position.last_id > sequencer.snapshot.last_id:
                 # Its panes hold what is not in the log any more, and would never be asked to take in what comes next.
                 _log.warning("metric %s has events that the log has lost: it is folded anew", name)
                 position = None
-            self._foldings[name] = Folding(kept.metric, check_metric(kept.metric), position)
+            self._foldings[name] = Folding(kept.metric, plan, position)
 
     def register(self, metric: Metric) -> None:
         """Keep a metric from now on; one of the same name and definition goes on, one of another begins anew.

@@ -224,7 +224,7 @@ class LevelDBStorage:
                 sealed, *_ = _sealed_end(iterator)
             return Rollups(sealed, read_rollups(snapshot, topic, ranges))
 
-    def metrics(self) -> dict[str, bytes]:
+    def metrics(self) -> dict[str, bytes | StoreCorrupt]:
         """See `Storage.metrics`."""
         with self._gate, reading:
             return read_metrics(self._database)

@@ -14,7 +14,7 @@ from audit.codec.events import decode_event, erase_event, event_index, event_val
 from audit.codec.keys import ERASURE, key_of_tile
 from audit.codec.segments import Layout, Segment
 from audit.codec.terms import event_terms, term_of_topic, topic_of_term
-from audit.model.errors import StoreClosed
+from audit.model.errors import StoreClosed, StoreCorrupt
 from audit.model.ids import RANDOM_BITS
 from audit.model.topic import Topic
 from audit.storage.port import (
@@ -238,7 +238,7 @@ class MemoryStorage:
                     counts[start] = counts.get(start, 0) + 1
         return Rollups(len(sealed), counts)
 
-    def metrics(self) -> dict[str, bytes]:
+    def metrics(self) -> dict[str, bytes | StoreCorrupt]:
         """See `Storage.metrics`."""
         self._check_open()
         return {name: kept.body for name, kept in sorted(self._disk.metrics.items())}

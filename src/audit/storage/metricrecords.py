@@ -8,6 +8,7 @@ from typing import Any
 
 from audit.codec.checksum import open_record, seal_record
 from audit.codec.keys import METRIC, PANE, PANE_ZERO
+from audit.model.errors import StoreCorrupt
 from audit.storage.port import KeptMetric, MetricWrite
 
 __all__ = ["put_metrics", "read_metric", "read_metrics"]
@@ -47,13 +48,17 @@ def _records(iterator: Any, prefix: bytes, start: bytes) -> Iterator[tuple[bytes
         iterator.next()
 
 
-def read_metrics(database: Any) -> dict[str, bytes]:
-    """Return each registered metric's body, by its name."""
+def read_metrics(database: Any) -> dict[str, bytes | StoreCorrupt]:
+    """Return each registered metric's body, by its name, or what is wrong with its record."""
+    found: dict[str, bytes | StoreCorrupt] = {}
     with closing(database.raw_iterator(verify_checksums=True)) as iterator:
-        return {
-            key[len(METRIC) :].decode(): bytes(open_record(key, record))
-            for key, record in _records(iterator, METRIC, METRIC)
-        }
+        for key, record in _records(iterator, METRIC, METRIC):
+            name = key[len(METRIC) :].decode("utf-8", "replace")
+            try:
+                found[name] = bytes(open_record(key, record))
+            except StoreCorrupt as error:
+                found[name] = error
+    return found
 
 
 def read_metric(snapshot: Any, name: str, low_ms: int, high_ms: int) -> KeptMetric | None:

@@ -16,6 +16,7 @@ from audit.codec.cursors import Position
 from audit.codec.rollups import Level
 from audit.codec.segments import Layout, Segment
 from audit.codec.terms import Match
+from audit.model.errors import StoreCorrupt
 from audit.model.span import Span
 from audit.model.topic import Topic
 from audit.proof.tiles import Tile
@@ -352,11 +353,11 @@ class Storage(Protocol):
         """
         ...
 
-    def metrics(self) -> dict[str, bytes]:
-        """Return what is kept of each registered metric, by its name.
+    def metrics(self) -> dict[str, bytes | StoreCorrupt]:
+        """Return what is kept of each registered metric, by its name, or what is wrong with its record.
 
         Raises:
-            StoreCorrupt: a record is damaged.
+            StoreCorrupt: they can't be read at all.
             Unavailable: the disk can't be read.
         """
         ...

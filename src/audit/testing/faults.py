@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from audit.model.errors import OutcomeUnknown, Unavailable
+from audit.model.errors import OutcomeUnknown, StoreCorrupt, Unavailable
 from audit.model.topic import Topic
 from audit.storage.port import (
     Batch,
@@ -218,7 +218,7 @@ class FaultyStorage:
         """Return a topic's sealed events by time."""
         return self._storage.rollups(topic, ranges)
 
-    def metrics(self) -> dict[str, bytes]:
+    def metrics(self) -> dict[str, bytes | StoreCorrupt]:
         """Return what is kept of each registered metric."""
         return self._storage.metrics()
 
