@@ -455,6 +455,12 @@ def test_what_is_kept_of_metrics_comes_back_pane_by_pane(opener: Callable[[], St
     assert storage.metrics() == {"a": b"4", "ab": b"2"}
     assert storage.metric("a", -60, 121) == KeptMetric(b"4", {60: b"new"})
     assert storage.metric("ab", -60, 121) == KeptMetric(b"2", {0: b"other"})
+    keep(MetricWrite("a", None, {}), MetricWrite("no-such", None, {}))
+    assert storage.metrics() == {"ab": b"2"}
+    assert storage.metric("a", -60, 121) is None
+    keep(MetricWrite("a", b"5", {0: b"again"}))
+    assert storage.metric("a", -60, 121) == KeptMetric(b"5", {0: b"again"})
+    assert storage.metric("ab", -60, 121) == KeptMetric(b"2", {0: b"other"})
     storage.close()
 
 

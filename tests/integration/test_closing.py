@@ -33,6 +33,7 @@ VERBS: dict[str, Callable[[SyncAudit, str], object]] = {
     "metrics.register": lambda log, _: log.metrics.register(METRIC),
     "metrics.settle": lambda log, _: log.metrics.settle(),
     "metrics.rebuild": lambda log, _: log.metrics.rebuild(METRIC.name),
+    "metrics.unregister": lambda log, _: log.metrics.unregister(METRIC.name),
     "metrics.subscribe": lambda log, _: log.metrics.subscribe(measure="count").snapshot(),
     "metrics.observe": lambda log, _: log.metrics.observe(measure="count"),
 }

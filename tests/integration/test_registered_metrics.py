@@ -151,7 +151,7 @@ async def test_the_node_s_connections_of_the_documents() -> None:
         assert active.total == 4
 
 
-def test_the_command_line_lists_asks_and_rebuilds(tmp_path: Path) -> None:
+def test_the_command_line_lists_asks_rebuilds_and_unregisters(tmp_path: Path) -> None:
     audit = Program(tmp_path / "data")
     audit.create()
     audit.append("a", "b", "a")
@@ -176,6 +176,10 @@ def test_the_command_line_lists_asks_and_rebuilds(tmp_path: Path) -> None:
     audit("metrics", "get", "no-such", code=3)
     audit("metrics", "rebuild", "all")
     audit("metrics", "rebuild", "no-such", code=3)
+    assert json.loads(audit("metrics", "unregister", "all").stdout) == {"metric": "all", "registered": False}
+    assert audit("metrics", "list").stdout == b""
+    audit("metrics", "unregister", "all", code=3)
+    audit("metrics", "get", "all", code=3)
     assert b"--data" in audit("metrics", "rebuild", "all", "--url", "ws://127.0.0.1:1", code=2).stderr
 
 

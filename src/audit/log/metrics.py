@@ -56,6 +56,17 @@ class Metrics:
         """
         self._core.registered.register(metric)
 
+    async def unregister(self, name: str) -> None:
+        """Keep a registered metric no more, and return when nothing of it is in the store.
+
+        Who follows it goes on to be told; who asks for it by name is told that there is none.
+
+        Raises:
+            NotFound: no metric of that name is registered.
+            StoreClosed: the log was closed before it was done.
+        """
+        await asyncio.wrap_future(self._core.registered.unregister(name))
+
     def list(self) -> list[Registration]:
         """Return the registered metrics, by name, and how many events each has folded in."""
         return self._core.registered.registrations()
@@ -136,6 +147,10 @@ class SyncMetrics:
     def register(self, metric: Metric) -> None:
         """Keep a metric in the store from now on. See `Metrics.register`."""
         self._core.registered.register(metric)
+
+    def unregister(self, name: str) -> None:
+        """Keep a registered metric no more. See `Metrics.unregister`."""
+        self._core.registered.unregister(name).result()
 
     def list(self) -> list[Registration]:
         """Return the registered metrics, by name. See `Metrics.list`."""

@@ -31,6 +31,7 @@ from audit.model.errors import (
     TooLarge,
     Unavailable,
 )
+from audit.storage.port import MetricWrite
 
 __all__ = ["MAX_METRICS", "Registered", "Registration"]
 
@@ -82,6 +83,8 @@ class Registered:
         self._clock = clock
         self._lock = threading.Lock()
         self._foldings: dict[str, Folding] = {}
+        self._leaving: list[tuple[str, Future[None]]] = []
+        """Metrics that the store still has, and who waits until it has them no more."""
         self._kept_ms = clock.monotonic_ms()
         self._thread: threading.Thread | None = None
         self._stopping = threading.Event()
@@ -130,10 +133,29 @@ class Registered:
                     anew.relieve(known)
         self.start()
 
+    def unregister(self, name: str) -> Future[None]:
+        """Keep a metric no more; the future is done when nothing of it is in the store.
+
+        Raises:
+            NotFound: there is none of that name.
+            StoreClosed: the log is closed.
+        """
+        future = running_future()
+        with self._lock:
+            self._check_open()
+            folding = self._foldings.pop(name, None)
+            if folding is None:
+                raise _unknown(name)
+            self._leaving.append((name, future))
+        folding.fail(_unknown(name))
+        self.start()
+        return future
+
     def start(self) -> None:
         """Begin to follow the log, if there is anything to follow it for."""
         with self._lock:
-            if self._thread is None and self._foldings and not self._stopping.is_set():
+            wanted = self._foldings or self._leaving
+            if self._thread is None and wanted and not self._stopping.is_set():
                 self._thread = threading.Thread(target=self._run, name="audit-metrics", daemon=True)
                 self._thread.start()
         self._wake()
@@ -159,7 +181,7 @@ class Registered:
         with self._lock:
             found = self._foldings.get(name)
         if found is None:
-            raise NotFound(f"no metric is registered as {name!r:.140}")
+            raise _unknown(name)
         return found
 
     def rebuild(self, name: str) -> Future[None]:
@@ -169,10 +191,11 @@ class Registered:
             NotFound: there is none of that name.
             StoreClosed: the log is closed.
         """
-        self._folding(name)
         with self._lock:
             self._check_open()
-            folding = self._foldings[name]
+            folding = self._foldings.get(name)
+            if folding is None:
+                raise _unknown(name)
             anew = self._foldings[name] = Folding(folding.metric, folding.plan, None)
             anew.relieve(folding)
             future = anew.wait_for(self._measuring.size)
@@ -230,6 +253,9 @@ class Registered:
         with self._lock:
             for folding in self._foldings.values():
                 folding.fail(StoreClosed("the log is closed"))
+            for _, future in self._leaving:
+                future.set_exception(StoreClosed("the log is closed"))
+            self._leaving.clear()
 
     def _check_open(self) -> None:
         if self._stopping.is_set():
@@ -278,6 +304,7 @@ class Registered:
 
     def _step(self) -> bool:
         """Fold in some events, and keep what is to be kept; return whether there is more to do."""
+        self._let_go()
         foldings = self._all()
         snapshot = self._measuring.look().snapshot
         folded = fold_next(foldings, self._measuring, self._handle, snapshot)
@@ -290,19 +317,35 @@ class Registered:
             one.tell()
         return folded
 
+    def _let_go(self) -> None:
+        """Have the writer take what is registered no more out of the store. What is registered again begins anew."""
+        with self._lock:
+            leaving = list(self._leaving)
+            gone = [name for name, _ in leaving if name not in self._foldings]
+        if gone:
+            self._written([MetricWrite(name, None, {}) for name in dict.fromkeys(gone)])
+        with self._lock:
+            del self._leaving[: len(leaving)]
+        for _, future in leaving:
+            future.set_result(None)
+
     def _keep(self, foldings: list[Folding]) -> None:
         """Have the writer keep what has changed, and wait until it is on disk."""
         changed = [one for one in foldings if one.unkept or not one.told]
         if not changed:
             return
-        future = self._sequencer.keep([one.write() for one in changed])
+        self._written([one.write() for one in changed])
+        self._kept_ms = self._clock.monotonic_ms()
+        for one in changed:
+            one.kept()
+
+    def _written(self, writes: list[MetricWrite]) -> None:
+        """Have the writer write, and wait until it is on disk."""
+        future = self._sequencer.keep(writes)
         while not wait((future,), _GATHER_S).done:
             if self._stopping.is_set() and self._handle.fenced:
                 raise Unavailable("the store is fenced, and the log is being closed")
         future.result()
-        self._kept_ms = self._clock.monotonic_ms()
-        for one in changed:
-            one.kept()
 
     def _sleep(self) -> None:
         """Wait for the next commit, and a little for more of them; or until something is to be kept."""
@@ -340,6 +383,10 @@ class Registered:
     def _behind(self) -> int:
         size = self._measuring.size
         return size - min([one.size for one in self._all()], default=size)
+
+
+def _unknown(name: str) -> NotFound:
+    return NotFound(f"no metric is registered as {name!r:.140}")
 
 
 def _pays(one: Folding) -> bool:

@@ -102,7 +102,9 @@ class MemoryStorage:
             disk.tree = batch.tree or disk.tree
             disk.checkpoint = batch.checkpoint or disk.checkpoint
             for write in batch.metrics:
-                known = disk.metrics.get(write.name)
+                known = disk.metrics.pop(write.name, None)
+                if write.body is None:
+                    continue
                 panes = {} if write.anew or known is None else known.panes
                 disk.metrics[write.name] = KeptMetric(write.body, {**panes, **write.panes})
 

@@ -30,7 +30,7 @@ def put_metrics(database: Any, puts: Any, writes: Sequence[MetricWrite]) -> None
     """Put what is to be kept into a LevelDB batch."""
     for write in writes:
         prefix = _panes_prefix(write.name)
-        if write.anew:
+        if write.anew or write.body is None:
             with closing(database.raw_iterator(verify_checksums=True)) as iterator:
                 for key, _ in _records(iterator, prefix, prefix):
                     puts.delete(key)
@@ -38,7 +38,10 @@ def put_metrics(database: Any, puts: Any, writes: Sequence[MetricWrite]) -> None
             key = _pane_key(prefix, start_ms)
             puts.put(key, seal_record(key, body))
         key = _metric_key(write.name)
-        puts.put(key, seal_record(key, write.body))
+        if write.body is None:
+            puts.delete(key)
+        else:
+            puts.put(key, seal_record(key, write.body))
 
 
 def _records(iterator: Any, prefix: bytes, start: bytes) -> Iterator[tuple[bytes, bytes]]:

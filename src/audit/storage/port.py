@@ -78,13 +78,13 @@ class MetricWrite(NamedTuple):
 
     Attributes:
         name: Its name.
-        body: What is kept of the metric itself.
+        body: What is kept of the metric itself; None: it is registered no more, and its panes are gone.
         panes: What is kept of each pane that changed, by its start in Unix milliseconds.
         anew: Whether its other panes are gone.
     """
 
     name: str
-    body: bytes
+    body: bytes | None
     panes: Mapping[int, bytes]
     anew: bool = False
 

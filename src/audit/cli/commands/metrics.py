@@ -190,6 +190,19 @@ def rebuild(
     print_record(chosen or default_format(), {"metric": name, "rebuilt": True})
 
 
+@metrics.command("unregister")
+def unregister(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Of a registered metric.")],
+    data: DataDir = None,
+    chosen: FormatOption = None,
+    _url: NoUrl = None,
+) -> None:
+    """Keep a registered metric no more; its events stay."""
+    with Audit.open_sync(located(data)) as log:
+        log.metrics.unregister(name)
+    print_record(chosen or default_format(), {"metric": name, "registered": False})
+
+
 _SAME: Final = ("field", "per", "up", "down", "planned", "by", "last", "window", "hop", "group_by", "time", "lateness")
 _RENAMED: Final = {"quantiles": "quantile", "open": "opens", "close": "closes"}
 _FILTER: Final = ("actor", "action", "outcome", "target", "request_id")
