@@ -19,14 +19,24 @@ from audit.log.scrub import Scrub
 from audit.log.signing import Signing
 from audit.metrics.builtin import EVENTS
 from audit.metrics.query import Metric
-from audit.model.errors import CursorInvalid, NotFound, ProofInvalid, StoreExists, StoreMissing, Unauthorized
+from audit.model.errors import (
+    CursorInvalid,
+    NotFound,
+    ProofInvalid,
+    StoreExists,
+    StoreMissing,
+    Unauthorized,
+    Unavailable,
+)
 from audit.proof.checkpoints import open_checkpoint
 from audit.server.access import OpenAccess
 from audit.server.access.guard import GuardedAccess
 from audit.server.access.rules import ROLES, AccessRules
 from audit.server.access.tokenfile import NAME, add_token
 from audit.server.access.tokens import ID_BYTES, SECRET_BYTES, new_token
+from audit.server.context import ServerContext
 from audit.server.options import ServeOptions
+from audit.server.served import ServedLog
 from audit.server.serving import Serving
 from tests.web import fetch
 
@@ -236,6 +246,23 @@ async def test_many_at_once_open_one_store_once(data: Path) -> None:
         logs = await asyncio.gather(*[connect(url(server, "acme")) for _ in range(20)])
         assert {(await log.server_info()).store.size for log in logs} == {0}
         await asyncio.gather(*[log.close() for log in logs])
+
+
+async def test_a_tenant_that_could_not_be_served_is_opened_again(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    create_tenant(data, "acme")
+    made, failures = ServedLog.__init__, iter([Unavailable("a page can't be read")])
+
+    def fails_once(served: ServedLog, context: ServerContext, *, local: bool) -> None:
+        if context.core.meta.store_id != own and (failure := next(failures, None)) is not None:
+            raise failure
+        made(served, context, local=local)
+
+    with Audit.open_sync(data) as log:
+        own = log.info().store_id
+    monkeypatch.setattr(ServedLog, "__init__", fails_once)
+    async with served(data, guarded=False) as server:
+        answers = [await fetch(server.addresses[0], "/t/acme/v1/events") for _ in range(2)]
+        assert [answer.status for answer in answers] == [503, 200]
 
 
 async def test_a_tenant_whose_store_is_damaged_hurts_no_other(data: Path) -> None:

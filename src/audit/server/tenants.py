@@ -110,8 +110,7 @@ class Tenants:
                 tenant = self._open.get(name)
                 if tenant is None:
                     await self._make_room()
-                    opened = await self._opener(name)
-                    tenant = self._open[name] = _Tenant(name, await self._serve(opened), opened.log)
+                    tenant = self._open[name] = await self._opened(name)
                 # Before the lock is let go, so that nobody closes it in between.
                 tenant.users += 1
                 return tenant
@@ -143,6 +142,15 @@ class Tenants:
             for tenant in list(self._open.values()):
                 await self._close(tenant)
 
+    async def _opened(self, name: str) -> _Tenant:
+        opened = await self._opener(name)
+        try:
+            return _Tenant(name, await self._serve(opened), opened.log)
+        except BaseException:
+            # Nobody else knows of it, and a log that is open can't be opened.
+            await opened.log.close()
+            raise
+
     async def _make_room(self) -> None:
         if len(self._open) < self._most:
             return
@@ -155,8 +163,10 @@ class Tenants:
         # Out of the way first: who comes now waits for the lock, and opens it again.
         del self._open[tenant.name]
         try:
-            await tenant.served.end()
-            await tenant.log.close()
+            try:
+                await tenant.served.end()
+            finally:
+                await tenant.log.close()
         except AuditError as error:
             _log.error("the log of tenant %s did not close in order: %s", tenant.name, error)
 
