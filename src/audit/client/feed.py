@@ -16,9 +16,9 @@ import msgspec
 
 from audit.codec.cursors import Position, encode_cursor
 from audit.codec.events import event_index, event_value
-from audit.log.slices import Decoded
+from audit.log.slices import Framed
 from audit.log.tail import Batch, CaughtUp, End, FellBehind, Notice
-from audit.model.errors import AuditError
+from audit.model.errors import AuditError, ProtocolViolation
 from audit.model.event import Event
 from audit.model.topic import Topic
 from audit.protocol.client import CreditWindow, EventBatch, EventPage, Note, SliceBatch, SlicePage
@@ -67,7 +67,6 @@ class Feed:
         """Events that the server may be let to send now; `grant` takes them."""
         self._left = query.params.limit
         self._items: deque[Batch | CaughtUp | FellBehind | _Progress] = deque()
-        self._buffered = 0
         self._read_of_first = 0
         self._caught_up = False
         self._read_up_to = query.start
@@ -103,7 +102,13 @@ class Feed:
         Args:
             max_credit: Events that the server lets a client grant.
         """
-        if self._left == 0:
+        try:
+            buffered = self._buffered
+        except ProtocolViolation as error:
+            self._spoil(error)
+            return None
+        left = None if self._left is None else max(0, self._left - buffered)
+        if left == 0:
             assert self.resume_at is not None  # noqa: S101 - the events that used it up came with a cursor
             self.finish(End(self.resume_at, "limit"))
             return None
@@ -113,8 +118,8 @@ class Feed:
         return msgspec.structs.replace(
             self.query.params,
             cursor=self.resume_at or self.query.params.cursor,
-            limit=self._left,
-            credit=max(0, window - self._buffered),
+            limit=left,
+            credit=max(0, window - buffered),
         )
 
     def receive(self, note: Note) -> None:
@@ -123,15 +128,12 @@ class Feed:
             return
         params: Any = note.params
         self.resume_at = params.cursor
-        if isinstance(params, EventBatch | SliceBatch) and params.events:
+        if isinstance(params, EventBatch) or (isinstance(params, SliceBatch) and params.events):
             batch = Batch(events_of(params), params.cursor)
             if self._read_up_to is None:
                 # Right before the first event: nothing is covered, and what has a lower id is not asked for.
                 self._read_up_to = encode_cursor(self.query.digest, Position(-1, 0, event_value(batch.slices[0])))
             self._items.append(batch)
-            self._buffered += len(batch)
-            if self._left is not None:
-                self._left = max(0, self._left - len(batch))
         # A subscription that was resumed catches up again, which is no news to who was told so before.
         elif isinstance(params, CaughtUpNote) and not self._caught_up:
             self._caught_up = True
@@ -166,7 +168,7 @@ class Feed:
             return
         cursor = self.cursor
         self._items.clear()
-        self._buffered = self._read_of_first = 0
+        self._read_of_first = 0
         self._read_up_to = cursor
         self._over = End(cursor or "", "cancelled")
         self.on_change()
@@ -191,7 +193,11 @@ class Feed:
         """Return the next event if it has come and nothing is to be told before it."""
         if not self._items or not isinstance(first := self._items[0], Batch):
             return None
-        event = first.events[self._read_of_first]
+        try:
+            event = first.events[self._read_of_first]
+        except ProtocolViolation as error:
+            self._spoil(error)
+            raise
         self._read(first, 1)
         return event
 
@@ -208,10 +214,14 @@ class Feed:
         first = self._items[0]
         if isinstance(first, Batch):
             done = self._read_of_first
-            if not done and len(first) <= max_events:
-                self._read(first, len(first))
-                return first
-            some = first.slices[done : done + max_events]
+            try:
+                if not done and len(first) <= max_events:
+                    self._read(first, len(first))
+                    return first
+                some = first.slices[done : done + max_events]
+            except ProtocolViolation as error:
+                self._spoil(error)
+                raise
             self._read(first, len(some))
             return Batch(some, self.cursor or first.cursor)
         self._items.popleft()
@@ -220,8 +230,24 @@ class Feed:
         assert not isinstance(first, _Progress)  # noqa: S101 - never the first: `_settle_progress` took it
         return first
 
+    @property
+    def _buffered(self) -> int:
+        """Events that came and were not read.
+
+        Raises:
+            ProtocolViolation: some are none.
+        """
+        return sum([len(item) for item in self._items if isinstance(item, Batch)]) - self._read_of_first
+
+    def _spoil(self, error: ProtocolViolation) -> None:
+        """End it with what can't be read; it is told again to whoever reads on."""
+        self._items.clear()
+        self._read_of_first = 0
+        self.finish(error)
+
     def _read(self, first: Batch, events: int) -> None:
-        self._buffered -= events
+        if self._left is not None:
+            self._left -= events
         self._read_of_first += events
         if self._read_of_first == len(first):
             self._items.popleft()
@@ -241,10 +267,12 @@ class Feed:
             self._read_up_to = first.cursor
 
 
-def events_of(received: EventBatch | EventPage | SliceBatch | SlicePage) -> list[bytes] | Decoded:
+def events_of(received: EventBatch | EventPage | SliceBatch | SlicePage) -> list[bytes] | Framed:
     """Return the events of a batch or a page that was received, decoded or not."""
-    if isinstance(received, EventBatch | EventPage):
-        return Decoded(received.events, received.cut)
+    if isinstance(received, EventBatch):
+        return Framed(received.decode, received.cut)
+    if isinstance(received, EventPage):
+        return Framed(lambda: received.events, received.cut)
     return [bytes(event) for event in received.events]
 
 

@@ -16,7 +16,7 @@ from audit.codec.terms import Match, match_of
 from audit.log.clock import Clock
 from audit.log.handle import Handle
 from audit.log.recent import Snapshot, search_recent
-from audit.log.slices import Decoded, Slices
+from audit.log.slices import Framed, Slices
 from audit.model.errors import CursorInvalid, NotFound
 from audit.model.ids import MAX_VALUE, parse_id
 from audit.model.query import check_limit, to_query
@@ -55,7 +55,7 @@ class Page(Slices):
 
     __slots__ = ("has_more",)
 
-    def __init__(self, events: list[bytes] | Decoded, cursor: str, *, has_more: bool) -> None:
+    def __init__(self, events: list[bytes] | Framed, cursor: str, *, has_more: bool) -> None:
         super().__init__(events, cursor)
         self.has_more = has_more
 

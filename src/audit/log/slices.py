@@ -6,20 +6,21 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from audit.codec.events import decode_events
+from audit.model.errors import ProtocolViolation
 from audit.model.event import Event
 
-__all__ = ["Decoded", "Slices"]
+__all__ = ["Framed", "Slices"]
 
 
-class Decoded(NamedTuple):
-    """Events that came decoded already.
+class Framed(NamedTuple):
+    """Events that came together, in one frame.
 
     Attributes:
-        events: All of them.
-        cut: Returns the stored JSON of each, for those who ask for it after all.
+        decode: Returns all of them.
+        cut: Returns the stored JSON of each, for those who ask for it.
     """
 
-    events: list[Event]
+    decode: Callable[[], list[Event]]
     cut: Callable[[], list[bytes]]
 
 
@@ -30,16 +31,15 @@ class Slices:
         cursor: Continues right after the last of them.
     """
 
-    __slots__ = ("_decoded", "_events", "_slices", "cursor")
+    __slots__ = ("_events", "_framed", "_slices", "cursor")
 
-    def __init__(self, events: list[bytes] | Decoded, cursor: str) -> None:
+    def __init__(self, events: list[bytes] | Framed, cursor: str) -> None:
         self.cursor = cursor
-        self._decoded: Decoded | None = None
+        self._framed: Framed | None = None
         self._events: list[Event] | None = None
         self._slices: list[bytes] | None = None
-        if isinstance(events, Decoded):
-            self._decoded = events
-            self._events = events.events
+        if isinstance(events, Framed):
+            self._framed = events
         else:
             self._slices = events
 
@@ -47,15 +47,15 @@ class Slices:
     def slices(self) -> list[bytes]:
         """The stored JSON of each event."""
         if self._slices is None:
-            assert self._decoded is not None  # noqa: S101 - it has one or the other
-            self._slices = self._decoded.cut()
+            assert self._framed is not None  # noqa: S101 - it has one or the other
+            self._slices = self._framed.cut()
         return self._slices
 
     @property
     def events(self) -> list[Event]:
         """The events, decoded once."""
         if self._events is None:
-            self._events = decode_events(self.slices)
+            self._events = decode_events(self.slices) if self._framed is None else self._framed.decode()
         return self._events
 
     @property
@@ -71,4 +71,10 @@ class Slices:
         return b",".join(parts)
 
     def __len__(self) -> int:
-        return len(self.slices if self._events is None else self._events)
+        if self._slices is not None:
+            return len(self._slices)
+        try:
+            return len(self.events)
+        except ProtocolViolation:
+            # Some are none that this version knows: they can be counted all the same.
+            return len(self.slices)

@@ -15,7 +15,7 @@ from audit.codec.terms import Match
 from audit.log.reader import Reach, Reader, Window, span_after
 from audit.log.recent import Snapshot
 from audit.log.sequencer import Sequencer
-from audit.log.slices import Decoded, Slices
+from audit.log.slices import Framed, Slices
 from audit.log.wakeups import Sleeper, Wakeups
 from audit.model.errors import InvalidParameter
 from audit.model.ids import MAX_VALUE, RANDOM_BITS
@@ -38,7 +38,7 @@ class Batch(Slices):
 
     __slots__ = ("erasures",)
 
-    def __init__(self, events: list[bytes] | Decoded, cursor: str, erasures: int = 0) -> None:
+    def __init__(self, events: list[bytes] | Framed, cursor: str, erasures: int = 0) -> None:
         super().__init__(events, cursor)
         self.erasures = erasures
 

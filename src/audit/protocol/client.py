@@ -5,6 +5,7 @@ No I/O: the methods return the frame to send, and `receive` says what a frame me
 
 from __future__ import annotations
 
+import re
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -53,16 +54,12 @@ _NOTES: Final[dict[str, type[Any]]] = {
 
 
 class _Batch(msgspec.Struct, gc=False):
-    subscription: str
-    cursor: str
     events: list[Event]
 
 
 class _BatchFrame(msgspec.Struct, gc=False):
     """A whole batch, decoded in one pass: by its envelope first, its events would be scanned three times."""
 
-    jsonrpc: str
-    method: str
     params: _Batch
 
 
@@ -89,8 +86,12 @@ class _SlicePageFrame(msgspec.Struct, gc=False):
 
 
 _BATCH: Final = "events.batch"
-_BATCH_HEAD: Final = b'{"jsonrpc":"2.0","method":"events.batch",'
-"""What a batch starts with, as our server writes it."""
+_BATCH_HEAD: Final = re.compile(
+    rb'{"jsonrpc":"2\.0","method":"events\.batch","params":{"subscription":"([!#-\[\]-~]*)",'
+    rb'"cursor":"([!#-\[\]-~]*)"(?:,"checkpoint":"(?:[^"\\]|\\.)*")?,"events":\[{'
+)
+"""What a batch with events starts with, as our server writes it."""
+_BATCH_TAIL: Final = b"}]}}"
 _ANSWER_HEAD: Final = b'{"jsonrpc":"2.0","id":'
 _NUMBER_BYTES: Final = 20
 _LIST: Final = "events.list"
@@ -102,16 +103,37 @@ _UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
 class EventBatch(NamedTuple):
-    """A batch with its events decoded."""
+    """A batch whose events are not looked at yet.
+
+    Decoded when they are read: what came for many readers at once, decoded as it comes, would be there all together,
+    and the garbage collector would look at all of it again and again.
+    """
 
     subscription: str
     cursor: str
-    events: list[Event]
     frame: bytes
 
+    def decode(self) -> list[Event]:
+        """Return the events; errors as of `cut`."""
+        try:
+            return _batches.decode(self.frame).params.events
+        except _UNREADABLE as error:
+            raise _no_batch(error) from error
+
     def cut(self) -> list[bytes]:
-        """Return the events as they came."""
-        return [bytes(event) for event in _slice_batches.decode(self.frame).params.events]
+        """Return the events as they came.
+
+        Raises:
+            ProtocolViolation: they are none.
+        """
+        try:
+            return [bytes(event) for event in _slice_batches.decode(self.frame).params.events]
+        except _UNREADABLE as error:
+            raise _no_batch(error) from error
+
+
+def _no_batch(error: Exception) -> ProtocolViolation:
+    return ProtocolViolation(f"the server sent what is no batch of events: {error}")
 
 
 class EventPage(NamedTuple):
@@ -170,14 +192,12 @@ class ClientSession:
         return encode_request("subscription.credit", None, CreditNote(subscription=subscription, events=events))
 
     def _whole(self, data: bytes) -> Answer | Note | None:
-        """Return a batch or a page, decoded in one pass; None: it is neither, or not like that."""
+        """Return a batch with events, or a page, decoded in one pass; None: it is neither, or not like that."""
+        head = _BATCH_HEAD.match(data)
+        if head is not None and data.endswith(_BATCH_TAIL):
+            return Note(_BATCH, EventBatch(head[1].decode(), head[2].decode(), data))
         try:
-            if data.startswith(_BATCH_HEAD):
-                batch = _batches.decode(data)
-                if batch.jsonrpc == "2.0" and batch.method == _BATCH:
-                    params = batch.params
-                    return Note(_BATCH, EventBatch(params.subscription, params.cursor, params.events, data))
-            elif data.startswith(_ANSWER_HEAD) and self._waiting.get(_number(data)) == _LIST:
+            if data.startswith(_ANSWER_HEAD) and self._waiting.get(_number(data)) == _LIST:
                 answer = _pages.decode(data)
                 if answer.jsonrpc == "2.0" and self._waiting.get(answer.id) == _LIST:
                     del self._waiting[answer.id]

@@ -19,7 +19,6 @@ from audit.protocol.client import (
     EventPage,
     Failure,
     Note,
-    SliceBatch,
     SlicePage,
 )
 from audit.protocol.errors import to_wire
@@ -87,9 +86,11 @@ def test_events_are_kept_as_they_came() -> None:
     session = ClientSession()
     note = session.receive(encode_batch("1", batch_tail([_ODD, _ODD], "c")))
     assert isinstance(note, Note)
-    assert isinstance(note.params, SliceBatch)
+    assert isinstance(note.params, EventBatch)
     assert (note.method, note.params.subscription, note.params.cursor) == ("events.batch", "1", "c")
-    assert [bytes(event) for event in note.params.events] == [_ODD, _ODD]
+    assert note.params.cut() == [_ODD, _ODD]
+    with pytest.raises(ProtocolViolation, match="no batch of events: Object missing required field"):
+        note.params.decode()
     answer = session.receive(encode_result(_asked(session, "events.list"), encode_page([_ODD], "c", has_more=True)))
     assert isinstance(answer, Answer)
     assert isinstance(answer.result, msgspec.Raw)
@@ -103,7 +104,7 @@ def test_whole_events_are_decoded_with_their_frame_and_can_still_be_had_as_they_
     assert isinstance(note, Note)
     assert isinstance(note.params, EventBatch)
     assert (note.params.subscription, note.params.cursor) == ("1", "c")
-    assert note.params.events == decode_events([_EVENT, _EVENT])
+    assert note.params.decode() == decode_events([_EVENT, _EVENT])
     assert note.params.cut() == [_EVENT, _EVENT]
     number = _asked(session, "events.list")
     answer = session.receive(encode_result(number, encode_page([_EVENT], "c", has_more=True, checkpoint="a note")))
@@ -245,7 +246,8 @@ def test_a_batch_is_understood_however_it_is_written(change: Callable[[bytes], b
     note = ClientSession().receive(change(encode_batch("7", batch_tail(events, "cursor"))))
     assert isinstance(note, Note)
     assert (note.method, note.params.subscription, note.params.cursor) == ("events.batch", "7", "cursor")
-    assert [bytes(event) for event in note.params.events] == events
+    found = note.params.cut() if isinstance(note.params, EventBatch) else map(bytes, note.params.events)
+    assert list(found) == events
 
 
 @pytest.mark.parametrize(
@@ -261,3 +263,12 @@ def test_a_batch_is_understood_however_it_is_written(change: Callable[[bytes], b
 def test_a_batch_that_is_none_is_a_violation(frame: bytes) -> None:
     with pytest.raises(ProtocolViolation):
         ClientSession().receive(frame)
+
+
+@pytest.mark.parametrize("events", [b"{}{}", b"{]}", b'{"a":{}'])
+def test_events_that_are_none_are_a_violation_once_they_are_read(events: bytes) -> None:
+    note = ClientSession().receive(encode_batch("7", batch_tail([events], "cursor")))
+    assert isinstance(note, Note)
+    for read in (note.params.decode, note.params.cut):
+        with pytest.raises(ProtocolViolation, match="no batch of events"):
+            read()

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from audit.model.errors import NotFound
-from audit.protocol.client import Answer, ClientSession, Failure, Note, SliceBatch
+from audit.protocol.client import Answer, ClientSession, EventBatch, Failure, Note
 from audit.protocol.frames import batch_tail, encode_request
 from audit.protocol.limits import CloseCode, Limits
 from audit.protocol.messages import (
@@ -125,9 +125,8 @@ def _plain(event: Any) -> Any:
         return ("answer", event.id, bytes(event.result))
     if isinstance(event, Failure):
         return ("failure", event.id, type(event.error), str(event.error))
-    if isinstance(event, Note) and isinstance(event.params, SliceBatch):
-        batch = event.params
-        return ("batch", batch.subscription, batch.cursor, [bytes(one) for one in batch.events])
+    if isinstance(event, Note) and isinstance(event.params, EventBatch):
+        return ("batch", event.params.subscription, event.params.cursor, event.params.cut())
     return event
 
 
