@@ -28,7 +28,10 @@ def caption(told: dict[str, Any]) -> str:
     """Return where and when a run was made, and how to make it again."""
     runs = max((len(runs) for row in told["rows"] for runs in row["runs"].values()), default=0)
     where = f"{told['machine']}; Python {told['python']}; {told['date'][:10]}"
-    return f"{where}; medians of {runs} runs, of turns beside which nobody else used the machine: `{told['command']}`."
+    how = f"medians of {runs} runs, of turns beside which nobody else used the machine: `{told['command']}`."
+    times = told["calibration_s"]
+    speed = f"The same arithmetic took up to {max(times) / min(times):.1f} times as long in one row as in another."
+    return f"{where}; {how} {speed}"
 
 
 def put_table(text: str, mark: str, told: dict[str, Any], table: str) -> str:

@@ -80,7 +80,7 @@ class Quiet:
         self._rest = rest
         self._probe = probe
         self.turns = {"all": 0, "again": 0, "disturbed": 0}
-        """Taken so far; those that were taken again; those that count although others took too much."""
+        """Taken so far; those, and rows, that were taken again; those that count although they were disturbed."""
 
     def turn(self, take: Callable[[], T]) -> T:
         """Return what a turn gives that was taken while it was quiet, or when patience had run out."""
@@ -89,11 +89,17 @@ class Quiet:
             self.turns["all"] += 1
             if stolen <= QUIET_CORES:
                 return found
-            self._patience_s -= took_s
-            if not self.wait():
-                self.turns["disturbed"] += 1
+            if not self.again(took_s):
                 return found
+
+    def again(self, took_s: float) -> bool:
+        """Wait until it is quiet, to take once more what took so long; False: patience has run out, and it counts."""
+        self._patience_s -= took_s
+        if self.wait():
             self.turns["again"] += 1
+            return True
+        self.turns["disturbed"] += 1
+        return False
 
     def wait(self) -> bool:
         """Wait until it is quiet; return False when patience runs out before."""

@@ -11,16 +11,18 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from tests.bench import machine
 from tests.bench.peers.quiet import QUIET_CORES, Quiet, busy_cores
 
 __all__ = ["Busy", "Report", "Row"]
 
+T = TypeVar("T")
+
 RUNS_TO_PUBLISH: Final = 5
 STEADY: Final = 1.15
-"""How much slower the same arithmetic may be after than before."""
+"""How much slower the same arithmetic may be after a row than before it, or faster."""
 OURS: Final = "ours"
 
 
@@ -99,6 +101,9 @@ class Report:
     """Where rows are written as they come, and taken from when a run is begun again."""
     busy_cores: Callable[[float], float] = busy_cores
     describe: Callable[[], str] = machine.describe
+    spin_s: Callable[[], float] = field(default_factory=lambda: _spin_s)
+    calibration: list[float] = field(default_factory=list)
+    """Seconds that the same arithmetic took before and after each row."""
 
     def begin(self, *, runs: int, quick: bool, publish: bool = False) -> None:
         """Look at the machine before anything of ours runs.
@@ -118,7 +123,6 @@ class Report:
             "before": self.describe(),
         }
         self.quiet.wait()
-        self._spin_before = _spin_s()
         self.look(10.0 if publish else 2.0)
         if runs < RUNS_TO_PUBLISH:
             self.why_not.append(f"{runs} runs, not {RUNS_TO_PUBLISH}")
@@ -137,23 +141,29 @@ class Report:
     def end(self) -> None:
         """Look again, and judge."""
         self.look(2.0)
-        self.quiet.wait()
-        slower = _spin_s() / self._spin_before
         self.facts["after"] = self.describe()
         self.facts["others_cores"] = {"most": max(self.others), "median": statistics.median(self.others)}
-        self.facts["calibration_after_to_before"] = slower
+        self.facts["calibration_s"] = self.calibration
         turns = self.facts["turns"] = self.quiet.turns
         if turns["disturbed"]:
             self.why_not.append(f"{turns['disturbed']} of {turns['all']} turns were taken beside others' work")
         others = statistics.median(self.others)
         if others > QUIET_CORES:
             self.why_not.append(f"others used {others:.2f} cores (median; at most {QUIET_CORES})")
-        if not 1 / STEADY <= slower <= STEADY:
-            self.why_not.append(f"the same arithmetic took {slower:.2f} times as long after as before")
         print(f"\nafter: {self.facts['after']}; others used {others:.2f} cores (median)")
         print(f"{turns['all']} turns, {turns['again']} of them taken again as others used the machine")
         if self.why_not:
             print("NOT TO BE PUBLISHED: " + "; ".join(self.why_not))
+
+    def steadily(self, measure: Callable[[], T]) -> T:
+        """Return what a row's runs give, taken again while the same arithmetic is not as fast after as before them."""
+        while True:
+            began, before = time.monotonic(), self.spin_s()
+            found = measure()
+            after = self.spin_s()
+            if 1 / STEADY <= after / before <= STEADY or not self.quiet.again(time.monotonic() - began):
+                self.calibration += [before, after]
+                return found
 
     def resume(self, kept: Path) -> None:
         """Take over the rows of a run that did not come to its end, and write those of this one there, too.
@@ -171,6 +181,7 @@ class Report:
                 raise Busy(f"{kept} is of another {name}: {told[name]}")
         self.rows = [Row.from_json(row) for row in told["rows"]]
         self.quiet.turns = told["turns"]
+        self.calibration = told["calibration_s"]
 
     def has(self, work: str) -> bool:
         """Return whether a work's rows are there."""
@@ -180,7 +191,7 @@ class Report:
         """Keep a row and print it."""
         self.rows.append(row)
         if self.kept is not None:
-            self.facts["turns"] = self.quiet.turns
+            self.facts |= {"turns": self.quiet.turns, "calibration_s": self.calibration}
             self.write(self.kept)
         told = row.as_json()
         print(f"{row.work}, {row.unit}")

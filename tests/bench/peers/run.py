@@ -81,6 +81,14 @@ class Bench:
         if self._only not in work or self._report.has(work):
             return
         sides = [side for side in self._sides if offer is None or offer in side.offers]
+        found = self._report.steadily(lambda: self._measured(sides, do))
+        durable = frozenset(side.name for side in sides if side.durable or not writes)
+        finding = frozenset(side.name for side in sides if side.finds)
+        for unit, runs in found.items():
+            self._report.add(Row(work, unit, runs, durable, finding))
+
+    def _measured(self, sides: list[Side], do: Work) -> dict[str, dict[str, list[float]]]:
+        """Return each figure of each side's runs."""
         self._report.look(0.5)
         found: dict[str, dict[str, list[float]]] = {}
         for number in range(self._runs):
@@ -90,10 +98,7 @@ class Bench:
                 figures = self._report.quiet.turn(lambda side=side, n=number: uvloop.run(do(side, n)))  # type: ignore[misc]
                 for unit, value in figures.items():
                     found.setdefault(unit, {one.name: [] for one in sides})[side.name].append(value)
-        durable = frozenset(side.name for side in sides if side.durable or not writes)
-        finding = frozenset(side.name for side in sides if side.finds)
-        for unit, runs in found.items():
-            self._report.add(Row(work, unit, runs, durable, finding))
+        return found
 
     def fill(self, events: int) -> None:
         """Give every side a log to read, and see that all of them answer the same.

@@ -119,6 +119,24 @@ def test_without_patience_a_turn_counts_as_it_is_and_the_run_is_not_published() 
     assert report.why_not[0] == "2 of 3 turns were taken beside others' work"
 
 
+@pytest.mark.parametrize(
+    ("spins", "patience_s", "found", "turns"),
+    [
+        ([1.0, 1.1], 60.0, 1, {"all": 0, "again": 0, "disturbed": 0}),
+        ([1.0, 1.2, 1.0, 0.8, 1.0, 1.0], 60.0, 3, {"all": 0, "again": 2, "disturbed": 0}),
+        ([1.0, 1.2], 0.0, 1, {"all": 0, "again": 0, "disturbed": 1}),
+    ],
+)
+def test_a_row_in_which_the_machine_became_faster_or_slower_is_taken_again(
+    spins: list[float], patience_s: float, found: int, turns: dict[str, int]
+) -> None:
+    quiet, _ = on_shared_machine([0.0] * 4, patience_s)
+    last, measured = spins[-2:], iter(range(1, 9))
+    report = Report("command", quiet=quiet, spin_s=lambda: spins.pop(0))
+    assert report.steadily(lambda: next(measured)) == found
+    assert (report.quiet.turns, report.calibration) == (turns, last)
+
+
 def test_a_run_that_broke_off_goes_on_with_its_rows_and_no_others(tmp_path: Path) -> None:
     kept = tmp_path / "rows.json"
 
@@ -129,11 +147,12 @@ def test_a_run_that_broke_off_goes_on_with_its_rows_and_no_others(tmp_path: Path
 
     first = begun()
     first.quiet.turns["all"] = 7
+    first.calibration += [0.1, 0.2]
     first.add(row(ours=[1.0], peer=[4.0], plain=[2.0]))
     again = begun()
     assert again.has("work")
     assert not again.has("other")
-    assert (again.rows, again.quiet.turns) == (first.rows, first.quiet.turns)
+    assert (again.rows, again.quiet.turns, again.calibration) == (first.rows, first.quiet.turns, first.calibration)
     for name, other in {"machine": "N", "python": "4", "versions": {"a": "2"}}.items():
         changed = Report("command", first.facts | {name: other})
         with pytest.raises(Busy, match=f"another {name}"):
@@ -144,11 +163,13 @@ def test_a_run_that_broke_off_goes_on_with_its_rows_and_no_others(tmp_path: Path
 
 def test_a_table_takes_the_place_of_the_one_before_it_and_nothing_else_changes() -> None:
     told: dict[str, Any] = {"machine": "M", "python": "3.11", "date": "2026-11-22T21:00", "command": "make it"}
+    told["calibration_s"] = [0.04, 0.06]
     told["rows"] = [row(ours=[1.0] * 5).as_json()]
     before = "# Title\n<!-- bench -->\nold\n<!-- /bench -->\nrest\n"
     after = put_table(before, "bench", told, "| new |")
     caption = (
         "M; Python 3.11; 2026-11-22; medians of 5 runs, of turns beside which nobody else used the machine: `make it`."
+        " The same arithmetic took up to 1.5 times as long in one row as in another."
     )
     assert after == f"# Title\n<!-- bench -->\n| new |\n\n{caption}\n<!-- /bench -->\nrest\n"
     assert put_table(after, "bench", told, "| new |") == after
@@ -156,10 +177,13 @@ def test_a_table_takes_the_place_of_the_one_before_it_and_nothing_else_changes()
         put_table(before, "other", told, "")
 
 
+NOTHING: dict[str, Any] = {"machine": "", "python": "", "date": "", "command": "", "rows": [], "calibration_s": [1.0]}
+
+
 def test_the_readme_has_the_places_for_both_tables() -> None:
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     for place in (PEERS, GROWTH):
-        assert put_table(text, place.mark, {"machine": "", "python": "", "date": "", "command": "", "rows": []}, "")
+        assert put_table(text, place.mark, NOTHING, "")
 
 
 def test_events_are_of_300_to_370_bytes_and_the_same_from_the_same_seed() -> None:
