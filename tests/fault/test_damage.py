@@ -69,8 +69,9 @@ class Whole(NamedTuple):
             copy = shutil.copytree(self.path, damaged / f"{number}")
             done.append(f"case {number}, {damage(copy)}")
             self.readers[number % 2].tell(str(copy))
-        for number, where in enumerate(done):
-            told = self.readers[number % 2].line()
+        # All are read before any is judged: one that fails leaves no answers for the next test to meet.
+        answers = [self.readers[number % 2].line() for number in range(len(done))]
+        for where, told in zip(done, answers, strict=True):
             assert told is not None, f"{where}: the process died"
             yield where, told
 

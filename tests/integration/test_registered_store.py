@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from audit import Audit, Filter, NewEvent, StoreCorrupt
+from audit import Audit, Filter, NewEvent, NotFound, StoreCorrupt
 from audit.app.fsck import check_store
 from audit.codec.keys import METRIC, PANE, ROLLUP
 from audit.log.registered import Registered
@@ -98,20 +98,36 @@ def test_fsck_finds_nothing_wrong_with_them_and_says_which_one_is_damaged(path: 
         database.close()
 
 
-def test_a_damaged_definition_is_left_out_until_the_metric_is_registered_again(
-    path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def damage_definition(path: Path) -> None:
     database = plyvel.DB(str(path / "log"), compression=None)
     key, record = next(iter(database.iterator(prefix=METRIC + b"total")))
     database.put(key, record[:-1] + bytes([record[-1] ^ 1]))
     database.close()
+
+
+def test_a_damaged_definition_is_told_until_the_metric_is_registered_again(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    damage_definition(path)
     with Audit.open_sync(path) as log:
         assert [one.metric.name for one in log.metrics.list()] == ["all", "by-topic", "kinds"]
-        assert "metric total is left out until it is registered again: metric total: checksum" in caplog.text
+        assert "metric total is damaged, and kept no more until it is registered again: checksum" in caplog.text
+        for ask in (lambda: log.metrics.get(metric="total"), lambda: log.metrics.rebuild("total")):
+            with pytest.raises(StoreCorrupt, match="metric total: checksum mismatch; register it again, or unregister"):
+                ask()
         log.metrics.register(METRICS[1])
         log.metrics.settle()
     assert not check_store(path).findings
     check(path, EVENTS)
+
+
+def test_a_metric_with_a_damaged_definition_can_be_let_go(path: Path) -> None:
+    damage_definition(path)
+    with Audit.open_sync(path) as log:
+        log.metrics.unregister("total")
+        with pytest.raises(NotFound):
+            log.metrics.get(metric="total")
+    assert not check_store(path).findings
 
 
 def test_a_store_that_can_t_be_opened_is_not_held(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -35,6 +35,13 @@ __all__ = ["Socket", "closed_error", "open_socket"]
 _MAX_FRAME_BYTES: Final = 4 * 1024 * 1024
 """Ours are of 1 MiB at most; a later server may send larger ones."""
 _CLOSE_TIMEOUT_S: Final = 1.0
+# How a server's frame starts, and its length: RFC 6455, section 5.2.
+_WHOLE_TEXT: Final = 0x81
+_MEDIUM: Final = 126
+_MEDIUM_MOST: Final = 65_535
+# And how its handshake's answer starts and ends: RFC 9112, section 2.1.
+_ANSWER: Final = b"HTTP/"
+_ANSWER_END: Final = b"\r\n\r\n"
 
 _BY_CODE: Final[dict[int, type[AuditError]]] = {
     CloseCode.BAD_FRAME: ProtocolViolation,
@@ -54,14 +61,54 @@ _BY_STATUS: Final[dict[int, type[AuditError]]] = {
 class Socket(ClientConnection):
     """A WebSocket that hands messages over as they come and sends at once, where it can: a task each costs more.
 
-    What can't be done so goes the usual way: `recv` and `send`, each in a task of its own.
+    A message that comes whole, in a frame of its own, does not go through the parser. What can't be done so goes the
+    usual way: `recv` and `send`, each in a task of its own.
     """
 
     receiver: Callable[[bytes], bool] | None = None
     """Takes a whole message; returns whether it did. From the first that it does not take on, all go to `recv`."""
+    _unparsed: int | None = None
+    """Bytes that the parser has and has made no frame of; 0: what comes next begins a frame; None: not known."""
+
+    def data_received(self, data: bytes) -> None:
+        """See websockets: called with what has come, however it was cut."""
+        at = self._take_whole(data) if self._unparsed == 0 else 0
+        if at == len(data):
+            return
+        if at:
+            data = data[at:]
+        if self._unparsed is not None:
+            self._unparsed += len(data)
+        answered = self.response is not None
+        super().data_received(data)
+        if not answered and data.startswith(_ANSWER) and data.find(_ANSWER_END) == len(data) - len(_ANSWER_END):
+            # The answer and nothing else: no frame has begun.
+            self._unparsed = 0
+
+    def _take_whole(self, data: bytes) -> int:
+        """Hand over the messages that data starts with; return up to where."""
+        at, size = 0, len(data)
+        while at + 1 < size and data[at] == _WHOLE_TEXT:
+            if (receiver := self.receiver) is None or self.protocol.state is not State.OPEN:
+                break
+            length = data[at + 1]
+            start = at + 2
+            if length == _MEDIUM:
+                start = at + 4
+                length = int.from_bytes(data[at + 2 : start], "big")
+            elif length > _MEDIUM:
+                # Long ones come in pieces, and from a peer that masks them, which none of ours may, not at all.
+                break
+            if start + length > size or not receiver(data[start : start + length]):
+                break
+            at = start + length
+        return at
 
     def process_event(self, event: Event) -> None:
         """See websockets: called with each frame, and with the handshake's answer."""
+        if self._unparsed is not None and isinstance(event, Frame):
+            size = len(event.data)
+            self._unparsed -= size + (2 if size < _MEDIUM else 4 if size <= _MEDIUM_MOST else 10)
         if self.receiver is not None and isinstance(event, Frame):
             if event.opcode is Opcode.TEXT and event.fin and self.receiver(bytes(event.data)):
                 return

@@ -71,7 +71,7 @@ class Registered:
     def __init__(
         self, handle: Handle, measuring: Measuring, sequencer: Sequencer, wakeups: Wakeups, clock: Clock
     ) -> None:
-        """Take over the metrics that the store has; one whose definition is damaged is left out, and the log says so.
+        """Take over the metrics that the store has. A damaged definition is told, here and to whoever asks for it.
 
         Raises:
             StoreCorrupt, Unavailable: they can't be read at all.
@@ -83,6 +83,8 @@ class Registered:
         self._clock = clock
         self._lock = threading.Lock()
         self._foldings: dict[str, Folding] = {}
+        self._damaged: dict[str, str] = {}
+        """Metrics whose definition is damaged, and what is wrong with it."""
         self._leaving: list[tuple[str, Future[None]]] = []
         """Metrics that the store still has, and who waits until it has them no more."""
         self._kept_ms = clock.monotonic_ms()
@@ -98,7 +100,9 @@ class Registered:
                 plan = check_metric(kept.metric)
             except (StoreCorrupt, InvalidParameter) as error:
                 # It can be made again from the events, which are what the log is for.
-                _log.error("metric %s is left out until it is registered again: %s", name, error)
+                problem = error.problem if isinstance(error, StoreCorrupt) else str(error)
+                self._damaged[name] = problem
+                _log.error("metric %s is damaged, and kept no more until it is registered again: %s", name, problem)
                 continue
             position = _position(kept)
             if position is not None and position.last_id > sequencer.snapshot.last_id:
@@ -131,6 +135,7 @@ class Registered:
                 anew = self._foldings[metric.name] = Folding(metric, plan, None)
                 if known is not None:
                     anew.relieve(known)
+                self._damaged.pop(metric.name, None)
         self.start()
 
     def unregister(self, name: str) -> Future[None]:
@@ -144,10 +149,11 @@ class Registered:
         with self._lock:
             self._check_open()
             folding = self._foldings.pop(name, None)
-            if folding is None:
+            if folding is None and self._damaged.pop(name, None) is None:
                 raise _unknown(name)
             self._leaving.append((name, future))
-        folding.fail(_unknown(name))
+        if folding is not None:
+            folding.fail(_unknown(name))
         self.start()
         return future
 
@@ -170,32 +176,35 @@ class Registered:
 
         Raises:
             NotFound: there is none of that name.
+            StoreCorrupt: its definition is damaged.
         """
-        return self._folding(name).metric
+        with self._lock:
+            return self._folding(name).metric
 
     def plan(self, name: str) -> Plan:
         """Return the plan that its panes are of; errors as of `metric`."""
-        return self._folding(name).plan
+        with self._lock:
+            return self._folding(name).plan
 
     def _folding(self, name: str) -> Folding:
-        with self._lock:
-            found = self._foldings.get(name)
-        if found is None:
-            raise _unknown(name)
-        return found
+        found = self._foldings.get(name)
+        if found is not None:
+            return found
+        if name in self._damaged:
+            raise StoreCorrupt(f"metric {name}", f"{self._damaged[name]}; register it again, or unregister it")
+        raise _unknown(name)
 
     def rebuild(self, name: str) -> Future[None]:
         """Fold all events anew; the future is done when the panes go as far as the log did when this was called.
 
         Raises:
             NotFound: there is none of that name.
+            StoreCorrupt: its definition is damaged.
             StoreClosed: the log is closed.
         """
         with self._lock:
             self._check_open()
-            folding = self._foldings.get(name)
-            if folding is None:
-                raise _unknown(name)
+            folding = self._folding(name)
             anew = self._foldings[name] = Folding(folding.metric, folding.plan, None)
             anew.relieve(folding)
             future = anew.wait_for(self._measuring.size)
