@@ -57,9 +57,7 @@ class _Link(Link):
         found: list[Any] = []
         while len(found) < PAGE:
             found += [decode(message.data) for message in await asked.fetch(PAGE - len(found))]
-        with contextlib.suppress(NotFoundError):
-            await self._stream.delete_consumer(_STREAM, (await asked.consumer_info()).name)
-        await asked.unsubscribe()
+        await self._end(asked)
         return found
 
     async def replay(self) -> int:
@@ -70,7 +68,7 @@ class _Link(Link):
             count += 1
             if message.metadata.num_pending == 0:
                 break
-        await tail.unsubscribe()
+        await self._end(tail)
         return count
 
     async def tail(self, ready: asyncio.Event, told: Told) -> None:
@@ -78,9 +76,18 @@ class _Link(Link):
             told((decode(message.data),))
 
         policy = api.DeliverPolicy.NEW
-        await self._stream.subscribe(_below(LIVE), ordered_consumer=True, deliver_policy=policy, cb=came)
+        tail = await self._stream.subscribe(_below(LIVE), ordered_consumer=True, deliver_policy=policy, cb=came)
         ready.set()
-        await asyncio.get_running_loop().create_future()
+        try:
+            await asyncio.get_running_loop().create_future()
+        finally:
+            await self._end(tail)
+
+    async def _end(self, asked: Any) -> None:
+        # The server keeps a consumer for five minutes after its last reader, and has a most of them.
+        with contextlib.suppress(NotFoundError):
+            await self._stream.delete_consumer(_STREAM, (await asked.consumer_info()).name)
+        await asked.unsubscribe()
 
     async def close(self) -> None:
         await self._connection.close()
