@@ -30,7 +30,7 @@ def caption(told: dict[str, Any]) -> str:
     where = f"{told['machine']}; Python {told['python']}; {told['date'][:10]}"
     how = f"medians of {runs} runs, of turns beside which nobody else used the machine: `{told['command']}`."
     times = told["calibration_s"]
-    speed = f"The same arithmetic took up to {max(times) / min(times):.1f} times as long in one row as in another."
+    speed = f"The same arithmetic took up to {max(times) / min(times):.1f} times as long in one run as in another."
     return f"{where}; {how} {speed}"
 
 

@@ -80,7 +80,7 @@ class Quiet:
         self._rest = rest
         self._probe = probe
         self.turns = {"all": 0, "again": 0, "disturbed": 0}
-        """Taken so far; those, and rows, that were taken again; those that count although they were disturbed."""
+        """Taken so far; those, and runs of all sides, taken again; those that count although they were disturbed."""
 
     def turn(self, take: Callable[[], T]) -> T:
         """Return what a turn gives that was taken while it was quiet, or when patience had run out."""

@@ -22,7 +22,7 @@ T = TypeVar("T")
 
 RUNS_TO_PUBLISH: Final = 5
 STEADY: Final = 1.15
-"""How much slower the same arithmetic may be after a row than before it, or faster."""
+"""How much slower the same arithmetic may be after a run of all sides than before it, or faster."""
 OURS: Final = "ours"
 
 
@@ -103,7 +103,7 @@ class Report:
     describe: Callable[[], str] = machine.describe
     spin_s: Callable[[], float] = field(default_factory=lambda: _spin_s)
     calibration: list[float] = field(default_factory=list)
-    """Seconds that the same arithmetic took before and after each row."""
+    """Seconds that the same arithmetic took before and after each run of a row."""
 
     def begin(self, *, runs: int, quick: bool, publish: bool = False) -> None:
         """Look at the machine before anything of ours runs.
@@ -156,7 +156,7 @@ class Report:
             print("NOT TO BE PUBLISHED: " + "; ".join(self.why_not))
 
     def steadily(self, measure: Callable[[], T]) -> T:
-        """Return what a row's runs give, taken again while the same arithmetic is not as fast after as before them."""
+        """Return what a run of a row gives, taken again while the same arithmetic is not as fast after as before it."""
         while True:
             began, before = time.monotonic(), self.spin_s()
             found = measure()

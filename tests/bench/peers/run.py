@@ -81,24 +81,26 @@ class Bench:
         if self._only not in work or self._report.has(work):
             return
         sides = [side for side in self._sides if offer is None or offer in side.offers]
-        found = self._report.steadily(lambda: self._measured(sides, do))
+        self._report.look(0.5)
+        found: dict[str, dict[str, list[float]]] = {}
+        for number in range(self._runs):
+            figures = self._report.steadily(lambda n=number: self._measured(sides, do, n))  # type: ignore[misc]
+            for name, of_side in figures.items():
+                for unit, value in of_side.items():
+                    found.setdefault(unit, {side.name: [] for side in sides})[name].append(value)
         durable = frozenset(side.name for side in sides if side.durable or not writes)
         finding = frozenset(side.name for side in sides if side.finds)
         for unit, runs in found.items():
             self._report.add(Row(work, unit, runs, durable, finding))
 
-    def _measured(self, sides: list[Side], do: Work) -> dict[str, dict[str, list[float]]]:
-        """Return each figure of each side's runs."""
-        self._report.look(0.5)
-        found: dict[str, dict[str, list[float]]] = {}
-        for number in range(self._runs):
-            # Each run begins with another side, so that none is always the one after a heavy one.
-            turn = number % len(sides)
-            for side in sides[turn:] + sides[:turn]:
-                figures = self._report.quiet.turn(lambda side=side, n=number: uvloop.run(do(side, n)))  # type: ignore[misc]
-                for unit, value in figures.items():
-                    found.setdefault(unit, {one.name: [] for one in sides})[side.name].append(value)
-        return found
+    def _measured(self, sides: list[Side], do: Work, number: int) -> dict[str, dict[str, float]]:
+        """Return each side's figures of one run."""
+        # Each run begins with another side, so that none is always the one after a heavy one.
+        turn = number % len(sides)
+        return {
+            side.name: self._report.quiet.turn(lambda side=side: uvloop.run(do(side, number)))  # type: ignore[misc]
+            for side in sides[turn:] + sides[:turn]
+        }
 
     def fill(self, events: int) -> None:
         """Give every side a log to read, and see that all of them answer the same.

@@ -127,7 +127,7 @@ def test_without_patience_a_turn_counts_as_it_is_and_the_run_is_not_published() 
         ([1.0, 1.2], 0.0, 1, {"all": 0, "again": 0, "disturbed": 1}),
     ],
 )
-def test_a_row_in_which_the_machine_became_faster_or_slower_is_taken_again(
+def test_a_run_in_which_the_machine_became_faster_or_slower_is_taken_again(
     spins: list[float], patience_s: float, found: int, turns: dict[str, int]
 ) -> None:
     quiet, _ = on_shared_machine([0.0] * 4, patience_s)
@@ -169,7 +169,7 @@ def test_a_table_takes_the_place_of_the_one_before_it_and_nothing_else_changes()
     after = put_table(before, "bench", told, "| new |")
     caption = (
         "M; Python 3.11; 2026-11-22; medians of 5 runs, of turns beside which nobody else used the machine: `make it`."
-        " The same arithmetic took up to 1.5 times as long in one row as in another."
+        " The same arithmetic took up to 1.5 times as long in one run as in another."
     )
     assert after == f"# Title\n<!-- bench -->\n| new |\n\n{caption}\n<!-- /bench -->\nrest\n"
     assert put_table(after, "bench", told, "| new |") == after
