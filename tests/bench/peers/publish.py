@@ -1,11 +1,19 @@
-"""Putting a run where people see it: the JSON under docs, the table in the README, between two marks."""
+"""Putting a run where people see it: the JSON under docs, the table in the README, between two marks.
+
+`python -m tests.bench.peers.publish` makes the tables anew from the JSON that is there.
+"""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-__all__ = ["GROWTH", "PEERS", "Place", "put_table"]
+from tests.bench.peers.report import figure
+
+__all__ = ["GROWTH", "PEERS", "Place", "put", "put_table", "table"]
+
+ROOT: Final = Path(__file__).resolve().parents[3]
 
 
 class Place(NamedTuple):
@@ -24,6 +32,24 @@ PEERS: Final = Place("docs/bench.json", "bench")
 GROWTH: Final = Place("docs/bench-growth.json", "bench-growth")
 
 
+def table(told: dict[str, Any]) -> str:
+    """Return the rows of a run that have a ratio, for a README."""
+    lines = [
+        "| work | ours | best peer | ratio | best that finds events as ours does | ratio |",
+        "|---|---|---|---|---|---|",
+    ]
+    for row in told["rows"]:
+        if row["ratio"] is not None:
+            best, alike = _beside(row, "best_peer", "ratio"), _beside(row, "best_alike", "ratio_alike")
+            other = alike if row["best_alike"] not in {None, row["best_peer"]} else " | "
+            lines.append(f"| {row['work']}, {row['unit']} | {figure(row['ours'])} | {best} | {other} |")
+    return "\n".join(lines)
+
+
+def _beside(row: dict[str, Any], peer: str, ratio: str) -> str:
+    return f"{figure(row['peers'][row[peer]])} ({row[peer]}) | {row[ratio]:.2f}" if row[peer] else ""
+
+
 def caption(told: dict[str, Any]) -> str:
     """Return where and when a run was made, and how to make it again."""
     runs = max((len(runs) for row in told["rows"] for runs in row["runs"].values()), default=0)
@@ -31,17 +57,17 @@ def caption(told: dict[str, Any]) -> str:
     how = f"medians of {runs} runs, of turns beside which nobody else used the machine: `{told['command']}`."
     times = told["calibration_s"]
     speed = f"The same arithmetic took up to {max(times) / min(times):.1f} times as long in one run as in another."
-    return f"{where}; {how} {speed}"
+    reading = "Of times and sizes less is better; an empty place says that the best peer is that one, too."
+    return f"{where}; {how} {speed} {reading}"
 
 
-def put_table(text: str, mark: str, told: dict[str, Any], table: str) -> str:
+def put_table(text: str, mark: str, told: dict[str, Any]) -> str:
     """Return a README with a run's table in the place of the one it had.
 
     Args:
         text: The README.
         mark: Name of the two marks.
         told: The run, as its JSON has it.
-        table: Its rows.
 
     Raises:
         ValueError: the README has no such marks.
@@ -51,10 +77,16 @@ def put_table(text: str, mark: str, told: dict[str, Any], table: str) -> str:
     _, ended, after = rest.partition(end)
     if not found or not ended:
         raise ValueError(f"the README has no {start.strip()} with {end} after it")
-    return f"{before}{start}{table}\n\n{caption(told)}\n{end}{after}"
+    return f"{before}{start}{table(told)}\n\n{caption(told)}\n{end}{after}"
 
 
-def put(root: Path, place: Place, told: dict[str, Any], table: str) -> None:
+def put(place: Place, told: dict[str, Any]) -> None:
     """Write the table into the README."""
-    readme = root / "README.md"
-    readme.write_text(put_table(readme.read_text(encoding="utf-8"), place.mark, told, table), encoding="utf-8")
+    readme = ROOT / "README.md"
+    readme.write_text(put_table(readme.read_text(encoding="utf-8"), place.mark, told), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    for known in (PEERS, GROWTH):
+        if (ROOT / known.json).exists():
+            put(known, json.loads((ROOT / known.json).read_text(encoding="utf-8")))

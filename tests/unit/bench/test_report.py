@@ -6,13 +6,11 @@ from typing import Any
 
 import pytest
 
-from tests.bench.peers.publish import GROWTH, PEERS, put_table
+from tests.bench.peers.publish import GROWTH, PEERS, ROOT, Place, put_table, table
 from tests.bench.peers.quiet import Quiet
 from tests.bench.peers.report import Busy, Report, Row
 from tests.bench.peers.rows import made
 from tests.bench.peers.sides import encode, paths
-
-ROOT = Path(__file__).resolve().parents[3]
 
 
 def row(unit: str = "events/s", **runs: list[float]) -> Row:
@@ -44,7 +42,15 @@ def test_of_times_and_sizes_the_least_is_best(unit: str) -> None:
 def test_without_a_peer_there_is_no_ratio_and_no_line_in_the_table() -> None:
     report = Report("command", rows=[row(ours=[1.0]), row(ours=[1.0], peer=[4.0])])
     assert report.rows[0].as_json()["ratio"] is None
-    assert report.table().splitlines()[2:] == ["| work, events/s | 1.00 | 4.00 (peer) | 0.25 |"]
+    assert table(report.as_json()).splitlines()[2:] == ["| work, events/s | 1.00 | 4.00 (peer) | 0.25 |  |  |"]
+
+
+def test_the_best_that_finds_as_much_is_shown_where_it_is_another() -> None:
+    report = Report("command", rows=[row(ours=[10.0], slow=[5.0], plain=[20.0]), row(ours=[10.0], plain=[20.0])])
+    assert table(report.as_json()).splitlines()[2:] == [
+        "| work, events/s | 10 | 20 (plain) | 0.50 | 5.00 (slow) | 2.00 |",
+        "| work, events/s | 10 | 20 (plain) | 0.50 |  |  |",
+    ]
 
 
 def on_machine(busy_cores: float) -> Report:
@@ -166,15 +172,16 @@ def test_a_table_takes_the_place_of_the_one_before_it_and_nothing_else_changes()
     told["calibration_s"] = [0.04, 0.06]
     told["rows"] = [row(ours=[1.0] * 5).as_json()]
     before = "# Title\n<!-- bench -->\nold\n<!-- /bench -->\nrest\n"
-    after = put_table(before, "bench", told, "| new |")
+    after = put_table(before, "bench", told)
     caption = (
         "M; Python 3.11; 2026-11-22; medians of 5 runs, of turns beside which nobody else used the machine: `make it`."
         " The same arithmetic took up to 1.5 times as long in one run as in another."
+        " Of times and sizes less is better; an empty place says that the best peer is that one, too."
     )
-    assert after == f"# Title\n<!-- bench -->\n| new |\n\n{caption}\n<!-- /bench -->\nrest\n"
-    assert put_table(after, "bench", told, "| new |") == after
+    assert after == f"# Title\n<!-- bench -->\n{table(told)}\n\n{caption}\n<!-- /bench -->\nrest\n"
+    assert put_table(after, "bench", told) == after
     with pytest.raises(ValueError, match="<!-- other -->"):
-        put_table(before, "other", told, "")
+        put_table(before, "other", told)
 
 
 NOTHING: dict[str, Any] = {"machine": "", "python": "", "date": "", "command": "", "rows": [], "calibration_s": [1.0]}
@@ -183,7 +190,15 @@ NOTHING: dict[str, Any] = {"machine": "", "python": "", "date": "", "command": "
 def test_the_readme_has_the_places_for_both_tables() -> None:
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     for place in (PEERS, GROWTH):
-        assert put_table(text, place.mark, NOTHING, "")
+        assert put_table(text, place.mark, NOTHING)
+
+
+@pytest.mark.parametrize("place", [PEERS], ids=lambda place: place.mark)
+def test_the_readme_shows_the_runs_that_were_published(place: Place) -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    told = json.loads((ROOT / place.json).read_text(encoding="utf-8"))
+    assert told["publishable"]
+    assert put_table(text, place.mark, told) == text
 
 
 def test_events_are_of_300_to_370_bytes_and_the_same_from_the_same_seed() -> None:
