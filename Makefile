@@ -15,7 +15,7 @@ help: ## List the targets
 venv: $(STAMP) ## Create .venv and install the package, editable, with its tools
 
 # Written last, so an install that fails half-way is tried again.
-$(STAMP): pyproject.toml
+$(STAMP): pyproject.toml hatch_build.py src/audit/proof/_native.c
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	@touch $@

@@ -25,7 +25,7 @@ from audit.metrics.timeline import Transition, Transitions
 from audit.proof.checkpoints import Checkpoint, sign_checkpoint
 from audit.proof.exports import encode_end, encode_head, encode_run
 from audit.proof.files import EventProof, encode_proof
-from audit.proof.leaves import leaf_hash, log_entry
+from audit.proof.leaves import leaf_hash, log_entries
 from audit.proof.tiles import encode_bundle
 from audit.storage.port import KnownClaim
 from audit.storage.records import decode_count, decode_receipt, encode_count, encode_receipt, receipt_key
@@ -64,7 +64,7 @@ def _proofs() -> dict[str, list[bytes]]:
     note = sign_checkpoint(Checkpoint(KEY.name, 1, leaf), KEY)
     return {
         "a leaf": [event, erase_event(event)],
-        "a bundle": [encode_bundle([log_entry(event), b""])],
+        "a bundle": [encode_bundle([*log_entries([event]), b""])],
         "a tile's path": [b"tile/0/x001/000.p/3", b"tile/entries/000"],
         "a note": [note.encode()],
         "a checkpoint": [note.encode()],

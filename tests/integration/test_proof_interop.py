@@ -18,7 +18,7 @@ from audit.log.prepare import prepare_call
 from audit.log.signing import Signing
 from audit.proof.checkpoints import Checkpoint, open_checkpoint, sign_checkpoint
 from audit.proof.keys import SigningKey, VerifierKey
-from audit.proof.leaves import leaf_hashes, log_entry
+from audit.proof.leaves import leaf_hashes, log_entries
 from audit.proof.notes import parse_note
 from audit.proof.proving import prove_consistency, prove_inclusion, read_root
 from audit.proof.tiles import ENTRIES, TileName, encode_bundle, parse_tile_path, tile_widths
@@ -63,7 +63,7 @@ def _b64(raw: bytes) -> str:
 def _ours() -> dict[str, Any]:
     events = [NewEvent(topics=[("a", str(number))], data={"number": number}) for number in range(SIZE)]
     stored = number_events(prepare_call(events).events, 0, -1, START_MS, lambda bits: (1 << bits) - 1).events
-    entries = [log_entry(event) for event in stored]
+    entries = log_entries(stored)
     tree = trees.Stored(SIZE, known=leaf_hashes(stored))
     names = [TileName(0, 0), TileName(0, 1)]
     names += [

@@ -14,7 +14,7 @@ from audit.codec.events import event_id_text
 from audit.log.signing import Signing
 from audit.proof.checkpoints import open_checkpoint
 from audit.proof.keys import SigningKey, decode_base64
-from audit.proof.leaves import leaf_hash, leaf_hashes, log_entry
+from audit.proof.leaves import leaf_hash, leaf_hashes, log_entries
 from audit.proof.selections import selection_root
 from audit.proof.tiles import decode_bundle
 from audit.proof.verifying import verify_consistency, verify_inclusion
@@ -103,7 +103,7 @@ async def test_the_log_is_served_as_static_tiles() -> None:
             assert answer.headers["content-type"] == "application/octet-stream"
             assert answer.headers["cache-control"] == "max-age=31536000, immutable"
         bundle = await fetch(base, "/tile/entries/002.p/88")
-        assert decode_bundle(bundle.body) == [log_entry(one) for one in events[512:]]
+        assert decode_bundle(bundle.body) == log_entries(events[512:])
         assert (await fetch(base, "/tile/1/000.p/2")).status == 200
         for path in ("/tile/0/002", "/tile/0/002.p/89", "/tile/0/2", "/tile/9/000.p/1", "/tile/", "/tile/0/000.p/256"):
             assert (await fetch(base, path)).status == 404

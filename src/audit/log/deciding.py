@@ -7,7 +7,6 @@ and into the new head. A node that is handed the same commits applies the same.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from hashlib import sha256
 from typing import Final, NamedTuple, cast
 
 from audit.codec.commits import Commit, commit_key
@@ -18,6 +17,7 @@ from audit.model.errors import Unavailable
 from audit.model.event import Receipt
 from audit.model.ids import MAX_VALUE, RANDOM_BITS, EventId, format_id
 from audit.proof.frontier import Frontier
+from audit.proof.hashing import hash_leaves
 from audit.storage.port import Batch
 
 __all__ = ["Applied", "Numbered", "apply_commit", "number_events"]
@@ -70,7 +70,7 @@ def number_events(
     starts = [f'{{"id":"{text}","index":{index},'.encode() for text, index in zip(ids, indexes, strict=True)]
     events = [start + one.body for start, one in zip(starts, prepared, strict=True)]
     # As `leaf_hash` of the event; the greater part of the work was done by whoever appends.
-    leaves = [sha256(b"\0" + start + one.entry).digest() for start, one in zip(starts, prepared, strict=True)]
+    leaves = hash_leaves([start + one.entry for start, one in zip(starts, prepared, strict=True)])
     return Numbered(events, leaves, list(map(Receipt, ids, indexes)), last_id)
 
 

@@ -9,7 +9,6 @@ import hashlib
 import os
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from hashlib import sha256
 from math import isfinite
 from typing import Any, Final, NamedTuple, NoReturn
 
@@ -37,6 +36,7 @@ from audit.model.event import (
     MAX_KEY_BYTES,
     NewEvent,
 )
+from audit.proof.sha256 import hash_each
 
 __all__ = ["Errand", "Prepared", "PreparedCall", "check_call", "prepare_call", "prepare_calls"]
 
@@ -228,12 +228,13 @@ def _prepare(events: Sequence[NewEvent], *, internal: bool) -> _Encoded | None:
         return None
     if max(map(len, sent)) + SALT_CHARACTERS > MAX_EVENT_BYTES - HEADER_BYTES:
         return None
-    prepared: list[Prepared] = []
-    add = prepared.append
-    for body, salt, terms in zip(sent, salt_texts(os.urandom(SALT_STRIDE * len(sent))), found.terms, strict=True):
-        header, payload = salted(body, salt)
-        # Of a body as of an event: what comes before the payload belongs to the header.
-        add(Prepared(header + payload, terms, header + sha256(payload).digest()))
+    # Of a body as of an event: what comes before the payload belongs to the header.
+    cut = list(map(salted, sent, salt_texts(os.urandom(SALT_STRIDE * len(sent)))))
+    digests = hash_each(b"", [payload for _, payload in cut])
+    prepared = [
+        Prepared(header + payload, terms, header + digest)
+        for (header, payload), terms, digest in zip(cut, found.terms, digests, strict=True)
+    ]
     for number, key in found.keys.items():
         one = prepared[number]
         fingerprint = hashlib.blake2b(without_salt(sent[number]), digest_size=DIGEST_BYTES).digest()

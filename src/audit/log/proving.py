@@ -19,7 +19,7 @@ from audit.model.errors import InvalidParameter, NotFound, StoreCorrupt
 from audit.model.query import MAX_LIMIT
 from audit.proof.answers import Consistency, Inclusion
 from audit.proof.hashing import HASH_BYTES
-from audit.proof.leaves import leaf_hash, log_entry
+from audit.proof.leaves import leaf_hash, log_entries
 from audit.proof.proving import prove_consistency, prove_inclusion
 from audit.proof.selections import prove_selection
 from audit.proof.tiles import ENTRIES, TILE_WIDTH, TileName, encode_bundle
@@ -116,6 +116,6 @@ class Proofs:
         if name.level == ENTRIES:
             start = name.number * TILE_WIDTH
             events = events_between(self._handle, lambda: self._sequencer.snapshot, start, start + name.width)
-            return encode_bundle([log_entry(event) for event in events])
+            return encode_bundle(log_entries(events))
         read = self._handle.read(lambda storage: tree.reading(stored_tiles(storage))(name))
         return read[: name.width * HASH_BYTES]

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import binascii
 from collections.abc import Iterable
-from hashlib import sha256
 from typing import Final
 
 from audit.model.errors import ProofMalformed
-from audit.proof.hashing import HASH_BYTES
+from audit.proof.hashing import HASH_BYTES, hash_leaves
+from audit.proof.sha256 import hash_each
 
-__all__ = ["cut_event", "leaf_hash", "leaf_hashes", "log_entry"]
+__all__ = ["leaf_hash", "leaf_hashes", "log_entries"]
 
 _SALT: Final = b',"salt":"'
 _ERASED: Final = b',"payload_hash":"'
@@ -35,40 +35,33 @@ def leaf_hashes(events: Iterable[bytes]) -> list[bytes]:
     Raises:
         ProofMalformed: one has neither a payload nor a payload's hash.
 
-    Two SHA-256 an event: some 3 µs.
+    Two SHA-256 an event.
     """
-    leaves: list[bytes] = []
-    add = leaves.append
-    for event in events:
+    return hash_leaves(log_entries(events))
+
+
+def log_entries(events: Iterable[bytes]) -> list[bytes]:
+    """Return what RFC 6962 calls the entry of each stored event, erased or not: header, then the payload's hash.
+
+    Raises:
+        ProofMalformed: one has neither a payload nor a payload's hash.
+    """
+    headers: list[bytes] = []
+    payloads: list[bytes] = []
+    erased: dict[int, bytes] = {}
+    for number, event in enumerate(events):
         at = event.find(_SALT)
         if at < 0:
-            header, digest = _cut_erased(event)
-            add(sha256(b"\0" + header + digest).digest())
+            header, erased[number] = _cut_erased(event)
+            headers.append(header)
+            payloads.append(b"")
         else:
-            add(sha256(b"\0" + event[:at] + sha256(event[at:]).digest()).digest())
-    return leaves
-
-
-def cut_event(event: bytes) -> tuple[bytes, bytes]:
-    """Return a stored event's header and its payload's hash, erased or not.
-
-    Raises:
-        ProofMalformed: it has neither a payload nor a payload's hash.
-    """
-    at = event.find(_SALT)
-    if at < 0:
-        return _cut_erased(event)
-    return event[:at], sha256(event[at:]).digest()
-
-
-def log_entry(event: bytes) -> bytes:
-    """Return what RFC 6962 calls the entry of a stored event, erased or not: header, then the payload's hash.
-
-    Raises:
-        ProofMalformed: it has neither a payload nor a payload's hash.
-    """
-    header, digest = cut_event(event)
-    return header + digest
+            headers.append(event[:at])
+            payloads.append(event[at:])
+    digests = hash_each(b"", payloads)
+    for number, digest in erased.items():
+        digests[number] = digest
+    return [header + digest for header, digest in zip(headers, digests, strict=True)]
 
 
 def _cut_erased(event: bytes) -> tuple[bytes, bytes]:

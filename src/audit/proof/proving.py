@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
-from hashlib import sha256
 
 from audit.model.errors import InvalidParameter
-from audit.proof.hashing import EMPTY_ROOT, HASH_BYTES, join_peaks, split_point
+from audit.proof.hashing import EMPTY_ROOT, HASH_BYTES, hash_row, join_peaks, split_point
 from audit.proof.tiles import TILE_HEIGHT, TILE_WIDTH, ReadTile, TileName
 
 __all__ = ["prove_consistency", "prove_inclusion", "read_hashes", "read_root"]
@@ -107,7 +106,5 @@ def _rows(hashes: bytes) -> tuple[bytes, ...]:
     """Return the rows within a tile, hashes back to back: its own, the one of 2 each, of 4 … of 128."""
     rows = [hashes]
     for _ in range(TILE_HEIGHT - 1):
-        below = rows[-1]
-        pairs = range(0, len(below) - HASH_BYTES, 2 * HASH_BYTES)
-        rows.append(b"".join([sha256(b"\1" + below[at : at + 2 * HASH_BYTES]).digest() for at in pairs]))
+        rows.append(hash_row(rows[-1]))
     return tuple(rows)

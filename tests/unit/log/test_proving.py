@@ -11,7 +11,7 @@ from audit.log.signing import Signing
 from audit.proof.checkpoints import open_checkpoint, read_checkpoint
 from audit.proof.hashing import root_of
 from audit.proof.keys import SigningKey
-from audit.proof.leaves import leaf_hash, leaf_hashes, log_entry
+from audit.proof.leaves import leaf_hash, leaf_hashes, log_entries
 from audit.proof.tiles import ENTRIES, TileName, decode_bundle
 from audit.proof.verifying import verify_consistency, verify_inclusion
 from audit.storage.memory import Disk
@@ -106,7 +106,7 @@ def test_tiles_and_bundles_are_served_as_far_as_they_are_there() -> None:
             start = name.number * 256
             assert proofs.tile(name) == b"".join(leaves[start : start + name.width])
             bundle = proofs.tile(TileName(ENTRIES, name.number, name.width))
-            assert decode_bundle(bundle) == [log_entry(one) for one in events[start : start + name.width]]
+            assert decode_bundle(bundle) == log_entries(events[start : start + name.width])
         assert proofs.tile(TileName(1, 0, 2)) == root_of(leaves[:256]) + root_of(leaves[256:512])
         for name in (TileName(0, 2, 89), TileName(0, 2), TileName(0, 3, 1), TileName(1, 0, 3), TileName(5, 0, 1)):
             with pytest.raises(NotFound):

@@ -12,7 +12,7 @@ from audit.codec.events import erase_event, split_event
 from audit.log.deciding import number_events
 from audit.log.prepare import prepare_call
 from audit.model.errors import ProofMalformed
-from audit.proof.leaves import cut_event, leaf_hash, leaf_hashes, log_entry
+from audit.proof.leaves import leaf_hash, leaf_hashes, log_entries
 from audit.testing.clock import START_MS
 from tests.strategies import HOSTILE, new_events
 
@@ -29,11 +29,17 @@ def hostile() -> bytes:
 @given(st.lists(new_events, min_size=1, max_size=5))
 def test_leaf_covers_header_and_payload_hash(events: list[NewEvent]) -> None:
     found = stored(events)
-    for event, leaf in zip(found, leaf_hashes(found), strict=True):
+    for event, entry, leaf in zip(found, log_entries(found), leaf_hashes(found), strict=True):
         header, payload = split_event(event)
-        assert leaf == leaf_hash(event) == sha256(b"\0" + header + sha256(payload).digest()).digest()
-        assert cut_event(event) == (header, sha256(payload).digest())
-        assert log_entry(event) == header + sha256(payload).digest()
+        assert entry == header + sha256(payload).digest()
+        assert leaf == leaf_hash(event) == sha256(b"\0" + entry).digest()
+
+
+@given(st.lists(st.tuples(new_events, st.booleans()), min_size=1, max_size=5))
+def test_erased_events_among_others_keep_their_place(events: list[tuple[NewEvent, bool]]) -> None:
+    found = stored([event for event, _ in events])
+    some_erased = [erase_event(one) if erased else one for one, (_, erased) in zip(found, events, strict=True)]
+    assert leaf_hashes(some_erased) == leaf_hashes(found)
 
 
 @given(new_events)
