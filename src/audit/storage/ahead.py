@@ -39,7 +39,7 @@ def keep_newest(reader: SealedReader, kept: Kept, block_events: int, expired: Ca
         kept.directories.add(segment, directory)
         before = kept.blocks.size_bytes
         for number in range(-(-directory.length // block_events)):
-            reader.block(segment, number)
+            reader.load(segment, number)
         segments.append(segment)
         largest = max(largest, kept.blocks.size_bytes - before)
         if kept.blocks.size_bytes + largest > kept.blocks.max_bytes or kept.directories.full or expired():

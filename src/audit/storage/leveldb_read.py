@@ -198,7 +198,7 @@ class SealedReader:
         segment, directory = edge
         number = directory.block_holding(key)
         wanted = format_id(event_id).encode()
-        for event in self._kept_block(segment, number) or block_events(self.block(segment, number)):
+        for event in self._kept_block(segment, number) or self.load(segment, number):
             if event_id_text(event) == wanted:
                 return event
         return None
@@ -233,15 +233,29 @@ class SealedReader:
             near: A block of the segment that is at hand already, and the position of its first event.
         """
         size = self._layout.block_events
-        kept = self._blocks.get(segment) if self._blocks.max_bytes else None
-        if kept is not None:
-            try:
-                return [kept[position // size][position % size] for position in positions]
-            except IndexError:
-                # Not all of them are kept.
-                pass
+        if self._blocks.max_bytes:
+            return self._kept_events(segment, positions, size)
         first, block = near
         end = first + size
+        found: list[bytes] = []
+        for position in positions:
+            if not first <= position < end:
+                number = position // size
+                first = number * size
+                end = first + size
+                block = self._block(segment, number)
+            # Where nothing is kept, only those that are wanted are cut out.
+            start, stop = event_bounds(block, 4 * (position - first))
+            found.append(block[start:stop])
+        return found
+
+    def _kept_events(self, segment: bytes, positions: Sequence[int], size: int) -> list[bytes]:
+        """Return what `events` does, where blocks are kept."""
+        kept = self._blocks.get(segment) or []
+        # Not all of them may be kept.
+        with suppress(IndexError):
+            return [kept[position // size][position % size] for position in positions]
+        first = end = 0
         events: Sequence[bytes] = ()
         found: list[bytes] = []
         for position in positions:
@@ -249,14 +263,9 @@ class SealedReader:
                 number = position // size
                 first = number * size
                 end = first + size
-                events = kept[number] if kept is not None and number < len(kept) else ()
-                if not events:
-                    block = self.block(segment, number)
-            if events:
-                found.append(events[position - first])
-            else:
-                start, stop = event_bounds(block, 4 * (position - first))
-                found.append(block[start:stop])
+                # Not by `_kept_block`: these blocks may be thrown out for those that come in.
+                events = (kept[number] if number < len(kept) else ()) or self.load(segment, number)
+            found.append(events[position - first])
         return found
 
     def directory(self, segment: bytes) -> Directory:
@@ -334,10 +343,11 @@ class SealedReader:
         first = number * self._layout.block_events
         text = format_id(bound).encode()
         near = _NOWHERE
-        if events := self._kept_block(segment, number):
+        if self._blocks.max_bytes:
+            events = self._kept_block(segment, number) or self.load(segment, number)
             place = bisect_left(events, text, key=event_id_text)
         else:
-            near = first, self.block(segment, number)
+            near = first, self._block(segment, number)
             place = place_in_block(near[1], text)
         at = bisect_left(positions, first + place)
         return positions[:at] if descending else positions[at:], near
@@ -347,8 +357,14 @@ class SealedReader:
         kept = self._blocks.get(segment)
         return kept[number] if kept is not None and number < len(kept) else ()
 
-    def block(self, segment: bytes, number: int) -> bytes:
-        """Return a block from the disk, decompressed, and have its events kept."""
+    def load(self, segment: bytes, number: int) -> list[bytes]:
+        """Return the events of a block from the disk, and have them kept."""
+        events = block_events(self._block(segment, number))
+        self._blocks.put(segment, number, events)
+        return events
+
+    def _block(self, segment: bytes, number: int) -> bytes:
+        """Return a block from the disk, decompressed."""
         at = number // self._per_chunk
         if at != self._chunk_number or segment != self._chunk_segment:
             # Kept at hand: the next block is likely to be in it, too.
@@ -362,10 +378,7 @@ class SealedReader:
         offset = number - at * self._per_chunk
         if offset + 1 >= len(bounds):
             raise StoreCorrupt(describe(self._chunk_key), f"has no block {offset}")
-        block = decode_block(self._chunk_key, self._chunk[bounds[offset] : bounds[offset + 1]])
-        if self._blocks.max_bytes:
-            self._blocks.put(segment, number, block_events(block))
-        return block
+        return decode_block(self._chunk_key, self._chunk[bounds[offset] : bounds[offset + 1]])
 
     def _read(self, key: bytes) -> bytes:
         """Return the record of a directory or chunk that must be there; it carries a checksum of its own."""
