@@ -104,8 +104,8 @@ def encode_bodies(bodies: list[Body]) -> list[bytes]:
 
 def salted(body: bytes, salt: bytes) -> tuple[bytes, bytes]:
     """Return an encoded body with its salt: what belongs to the header, and the payload."""
-    header, _, rest = body.partition(_NO_SALT)
-    return header, _CUT + salt + b'"' + rest
+    at = body.index(_NO_SALT)
+    return body[:at], _CUT + salt + body[at + len(_CUT) :]
 
 
 def without_salt(body: bytes) -> bytes:

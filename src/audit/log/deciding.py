@@ -16,8 +16,8 @@ from audit.log.tree import grow_tree
 from audit.model.errors import Unavailable
 from audit.model.event import Receipt
 from audit.model.ids import MAX_VALUE, RANDOM_BITS, EventId, format_id
+from audit.proof.entries import number_bodies
 from audit.proof.frontier import Frontier
-from audit.proof.hashing import hash_leaves
 from audit.storage.port import Batch
 
 __all__ = ["Applied", "Numbered", "apply_commit", "number_events"]
@@ -66,12 +66,10 @@ def number_events(
     count = len(prepared)
     steps = random_bits(_STEP_BITS * count).to_bytes(count, "little")
     ids, last_id = _ids_after(last_id, steps)
-    indexes = range(first_index, first_index + count)
-    starts = [f'{{"id":"{text}","index":{index},'.encode() for text, index in zip(ids, indexes, strict=True)]
-    events = [start + one.body for start, one in zip(starts, prepared, strict=True)]
-    # As `leaf_hash` of the event; the greater part of the work was done by whoever appends.
-    leaves = hash_leaves([start + one.entry for start, one in zip(starts, prepared, strict=True)])
-    return Numbered(events, leaves, list(map(Receipt, ids, indexes)), last_id)
+    # The greater part of the work was done by whoever appends.
+    bodies, entries = [one.body for one in prepared], [one.entry for one in prepared]
+    events, leaves = number_bodies(bodies, entries, ids, first_index)
+    return Numbered(events, leaves, list(map(Receipt, ids, range(first_index, first_index + count))), last_id)
 
 
 def _ids_after(last_id: int, steps: bytes) -> tuple[list[EventId], int]:

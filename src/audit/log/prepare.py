@@ -21,8 +21,6 @@ from audit.codec.events import (
     SALT_STRIDE,
     Body,
     encode_bodies,
-    salt_texts,
-    salted,
     without_salt,
 )
 from audit.log.known import actor_terms, context_terms, is_text, known_kind, target_terms
@@ -36,7 +34,7 @@ from audit.model.event import (
     MAX_KEY_BYTES,
     NewEvent,
 )
-from audit.proof.sha256 import hash_each
+from audit.proof.entries import salt_bodies
 
 __all__ = ["Errand", "Prepared", "PreparedCall", "check_call", "prepare_call", "prepare_calls"]
 
@@ -171,7 +169,8 @@ def _check_events(events: Any) -> None:
 
 def _call_of(prepared: list[Prepared], sent: list[bytes], idempotency_key: str | None, *, many: bool) -> PreparedCall:
     """Return some events as one call; errors as of `prepare_call`."""
-    size = HEADER_BYTES * len(prepared) + sum([len(one.body) for one in prepared])
+    # All of a salt has the same length.
+    size = (HEADER_BYTES + SALT_CHARACTERS) * len(sent) + sum(map(len, sent))
     if size > MAX_CALL_BYTES:
         raise TooLarge("events", f"must have at most {MAX_CALL_BYTES} bytes encoded, have {size}")
     keyed = any(one.key for one in prepared)
@@ -228,13 +227,8 @@ def _prepare(events: Sequence[NewEvent], *, internal: bool) -> _Encoded | None:
         return None
     if max(map(len, sent)) + SALT_CHARACTERS > MAX_EVENT_BYTES - HEADER_BYTES:
         return None
-    # Of a body as of an event: what comes before the payload belongs to the header.
-    cut = list(map(salted, sent, salt_texts(os.urandom(SALT_STRIDE * len(sent)))))
-    digests = hash_each(b"", [payload for _, payload in cut])
-    prepared = [
-        Prepared(header + payload, terms, header + digest)
-        for (header, payload), terms, digest in zip(cut, found.terms, digests, strict=True)
-    ]
+    bodies, entries = salt_bodies(sent, os.urandom(SALT_STRIDE * len(sent)))
+    prepared = list(map(Prepared, bodies, found.terms, entries))
     for number, key in found.keys.items():
         one = prepared[number]
         fingerprint = hashlib.blake2b(without_salt(sent[number]), digest_size=DIGEST_BYTES).digest()

@@ -1,5 +1,11 @@
-# What `_native.c` has, where it was built: as the two of `sha256.py` that stand in for them. Both raise a TypeError for
-# what is not bytes, or not a list of bytes.
+# What `_native.c` has, where it was built: as those of `sha256.py` and `entries.py` that stand in for them. All raise a
+# TypeError for what is not bytes, or not a list of bytes.
+
+from audit.model.ids import EventId
 
 def hash_each(prefix: bytes, inputs: list[bytes], /) -> list[bytes]: ...
 def hash_pairs(prefix: bytes, hashes: bytes, /) -> bytes: ...
+def number_bodies(
+    bodies: list[bytes], entries: list[bytes], ids: list[EventId], first_index: int, /
+) -> tuple[list[bytes], list[bytes]]: ...
+def salt_bodies(bodies: list[bytes], random_bytes: bytes, /) -> tuple[list[bytes], list[bytes]]: ...

@@ -13,7 +13,7 @@ class StoreOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """How much memory and disk a store may use for itself.
 
     Attributes:
-        write_buffer_bytes: LevelDB's write buffer; up to two exist. Larger: fewer write stalls, slower opening.
+        write_buffer_bytes: LevelDB's write buffer; up to two exist. Larger: fewer tables, slower appends and opening.
         driver_cache_bytes: LevelDB's own cache of table blocks.
         block_cache_bytes: What is kept of sealed events: decompressed blocks, and where searches found what.
         recent_bytes: Newest events, kept in memory with their posting lists.
@@ -23,7 +23,7 @@ class StoreOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         reserve_bytes: Size of the file that is given up when the disk is full, so that the store can be reopened.
     """
 
-    write_buffer_bytes: int = 32 * _MIB
+    write_buffer_bytes: int = 8 * _MIB
     driver_cache_bytes: int = 8 * _MIB
     block_cache_bytes: int = 64 * _MIB
     recent_bytes: int = 8 * _MIB
