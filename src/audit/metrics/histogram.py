@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from itertools import accumulate
+from itertools import accumulate, repeat
 from math import ceil, floor, ldexp, log2
+from operator import mul
 from typing import Any, Final
 
 __all__ = ["RELATIVE_ERROR", "Histogram"]
@@ -52,7 +53,8 @@ class Histogram:
         """Take in finite numbers."""
         found = values if isinstance(values, list) else list(values)
         if found and min(found) > 0:
-            for bucket, count in Counter(map(ceil, [scaled * _SCALE for scaled in map(log2, found)])).items():
+            # Nothing of the interpreter's own between the values.
+            for bucket, count in Counter(map(ceil, map(mul, map(log2, found), repeat(_SCALE)))).items():
                 self._counts[bucket + _AWAY] += count
         else:
             self._counts.update(map(_bucket, found))

@@ -74,6 +74,9 @@ class ExactSum:
     def add(self, values: Sequence[int | float]) -> None:
         """Take in finite numbers."""
         kinds = set(map(type, values))
+        if kinds == {int}:
+            self._add(sum(values), 0)  # type: ignore[arg-type]
+            return
         floats = values if kinds == {float} else [value for value in values if type(value) is float]
         if whole := sum([value for value in values if type(value) is int]) if int in kinds else 0:
             self._add(whole, 0)
