@@ -33,17 +33,57 @@ GROWTH: Final = Place("docs/bench-growth.json", "bench-growth")
 
 
 def table(told: dict[str, Any]) -> str:
-    """Return the rows of a run that have a ratio, for a README."""
+    """Return the rows of a run that have a ratio, for a README; of a run of several sizes a column for each."""
+    rows = _compared(told)
+    sizes = _sizes(rows)
+    return _by_size(rows, sizes) if len(sizes) > 1 else _by_peer(rows)
+
+
+def _compared(told: dict[str, Any]) -> list[dict[str, Any]]:
+    return [row for row in told["rows"] if row["ratio"] is not None]
+
+
+def _by_peer(rows: list[dict[str, Any]]) -> str:
     lines = [
         "| work | ours | best peer | ratio | best that finds events as ours does | ratio |",
         "|---|---|---|---|---|---|",
     ]
-    for row in told["rows"]:
-        if row["ratio"] is not None:
-            best, alike = _beside(row, "best_peer", "ratio"), _beside(row, "best_alike", "ratio_alike")
-            other = alike if row["best_alike"] not in {None, row["best_peer"]} else " | "
-            lines.append(f"| {row['work']}, {row['unit']} | {figure(row['ours'])} | {best} | {other} |")
+    for row in rows:
+        best, alike = _beside(row, "best_peer", "ratio"), _beside(row, "best_alike", "ratio_alike")
+        other = alike if row["best_alike"] not in {None, row["best_peer"]} else " | "
+        lines.append(f"| {row['work']}, {row['unit']} | {figure(row['ours'])} | {best} | {other} |")
     return "\n".join(lines)
+
+
+def _by_size(rows: list[dict[str, Any]], sizes: list[str]) -> str:
+    found: dict[str, dict[str, dict[str, Any]]] = {}
+    for row in rows:
+        work, size = _work(row)
+        found.setdefault(f"{work}, {row['unit']}", {})[size] = row
+    lines = [
+        f"| work | {' | '.join(sizes)} | {sizes[-1]} / {sizes[0]} |",
+        f"|---|{'---|' * len(sizes)}---|",
+    ]
+    for work, by_size in found.items():
+        cells = [
+            f"{figure(row['ours'])} ({figure(row['peers'][row['best_peer']])})"
+            for row in map(by_size.get, sizes)
+            if row
+        ]
+        if len(cells) == len(sizes):
+            first, last = by_size[sizes[0]], by_size[sizes[-1]]
+            lines.append(f"| {work} | {' | '.join(cells)} | {last['ours'] / first['ours']:.2f} |")
+    return "\n".join(lines)
+
+
+def _work(row: dict[str, Any]) -> tuple[str, str]:
+    """Return a row's work, and the size of the log that it is of; empty: of none."""
+    work, _, size = row["work"].partition(", log of ")
+    return work, size
+
+
+def _sizes(rows: list[dict[str, Any]]) -> list[str]:
+    return [size for size in dict.fromkeys(size for _, size in map(_work, rows)) if size]
 
 
 def _beside(row: dict[str, Any], peer: str, ratio: str) -> str:
@@ -57,7 +97,11 @@ def caption(told: dict[str, Any]) -> str:
     how = f"medians of {runs} runs, of turns beside which nobody else used the machine: `{told['command']}`."
     times = told["calibration_s"]
     speed = f"The same arithmetic took up to {max(times) / min(times):.1f} times as long in one run as in another."
-    reading = "Of times and sizes less is better; an empty place says that the best peer is that one, too."
+    rows = _compared(told)
+    beside = "an empty place says that the best peer is that one, too"
+    if len(_sizes(rows)) > 1:
+        beside = f"in brackets {' or '.join(sorted({row['best_peer'] for row in rows}))}"
+    reading = f"Of times and sizes less is better; {beside}."
     return f"{where}; {how} {speed} {reading}"
 
 

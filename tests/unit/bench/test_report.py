@@ -53,6 +53,18 @@ def test_the_best_that_finds_as_much_is_shown_where_it_is_another() -> None:
     ]
 
 
+def test_of_several_sizes_each_has_a_column_and_the_largest_is_compared_with_the_smallest() -> None:
+    rows = [
+        Row(f"{work}, log of {size}", "p50 µs", {"ours": [ours], "peer": [2.0]}, frozenset({"peer"}), frozenset())
+        for work, size, ours in [("page", "100", 4.0), ("append", "100", 3.0), ("page", "1,000", 6.0)]
+    ]
+    assert table(Report("command", rows=rows).as_json()).splitlines() == [
+        "| work | 100 | 1,000 | 1,000 / 100 |",
+        "|---|---|---|---|",
+        "| page, p50 µs | 4.00 (2.00) | 6.00 (2.00) | 1.50 |",
+    ]
+
+
 def on_machine(busy_cores: float) -> Report:
     return Report("command", busy_cores=lambda _: busy_cores, describe=lambda: "a machine")
 
@@ -193,7 +205,7 @@ def test_the_readme_has_the_places_for_both_tables() -> None:
         assert put_table(text, place.mark, NOTHING)
 
 
-@pytest.mark.parametrize("place", [PEERS], ids=lambda place: place.mark)
+@pytest.mark.parametrize("place", [PEERS, GROWTH], ids=lambda place: place.mark)
 def test_the_readme_shows_the_runs_that_were_published(place: Place) -> None:
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     told = json.loads((ROOT / place.json).read_text(encoding="utf-8"))
