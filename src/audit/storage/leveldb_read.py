@@ -73,6 +73,8 @@ class SealedReader:
         self._per_chunk = layout.chunk_blocks
         self._chunk_key = self._chunk_segment = b""
         self._chunk_number = -1
+        self._asked = b""
+        self._wanted = False
         self._bounds: tuple[int, ...] = ()
         self._chunk: memoryview = memoryview(b"")
 
@@ -198,7 +200,11 @@ class SealedReader:
         segment, directory = edge
         number = directory.block_holding(key)
         wanted = format_id(event_id).encode()
-        for event in self._kept_block(segment, number) or self.load(segment, number):
+        if self._keeps(segment):
+            events = self._kept_block(segment, number) or self.load(segment, number)
+        else:
+            events = block_events(self._block(segment, number))
+        for event in events:
             if event_id_text(event) == wanted:
                 return event
         return None
@@ -233,7 +239,7 @@ class SealedReader:
             near: A block of the segment that is at hand already, and the position of its first event.
         """
         size = self._layout.block_events
-        if self._blocks.max_bytes:
+        if self._keeps(segment):
             return self._kept_events(segment, positions, size)
         first, block = near
         end = first + size
@@ -343,7 +349,7 @@ class SealedReader:
         first = number * self._layout.block_events
         text = format_id(bound).encode()
         near = _NOWHERE
-        if self._blocks.max_bytes:
+        if self._keeps(segment):
             events = self._kept_block(segment, number) or self.load(segment, number)
             place = bisect_left(events, text, key=event_id_text)
         else:
@@ -351,6 +357,14 @@ class SealedReader:
             place = place_in_block(near[1], text)
         at = bisect_left(positions, first + place)
         return positions[:at] if descending else positions[at:], near
+
+    def _keeps(self, segment: bytes) -> bool:
+        """Return whether blocks of a segment are looked for in memory, and kept there; the same until another's."""
+        if segment != self._asked:
+            self._asked = segment
+            # Who may not touch the disk only looks.
+            self._wanted = not self._disk or self._blocks.wants(segment)
+        return self._wanted
 
     def _kept_block(self, segment: bytes, number: int) -> Sequence[bytes]:
         """Return the events of a block if they are kept, else nothing."""
